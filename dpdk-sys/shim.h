@@ -1,0 +1,62 @@
+/*
+ * Everything mvswitch uses of DPDK: the headers bindgen reads, and the
+ * prototypes of the few functions that exist only as static inlines.
+ *
+ * This file is the contract: Rust declarations are generated from it, never
+ * written by hand. Fields whose place differs between DPDK releases are reached
+ * through the offsets below.
+ */
+#ifndef MVSWITCH_SHIM_H
+#define MVSWITCH_SHIM_H
+
+#include <rte_config.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_eth_ring.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+#include <rte_ring.h>
+#include <rte_version.h>
+#include <rte_vhost.h>
+
+/* struct rte_mbuf is opaque to Rust: 24.11 moved its fields into anonymous structs. */
+static const size_t MV_MBUF_BUF_ADDR = offsetof(struct rte_mbuf, buf_addr);
+static const size_t MV_MBUF_DATA_OFF = offsetof(struct rte_mbuf, data_off);
+static const size_t MV_MBUF_NB_SEGS = offsetof(struct rte_mbuf, nb_segs);
+static const size_t MV_MBUF_PKT_LEN = offsetof(struct rte_mbuf, pkt_len);
+static const size_t MV_MBUF_DATA_LEN = offsetof(struct rte_mbuf, data_len);
+
+/* RTE_BIT64 macros are beyond bindgen. */
+static const uint64_t MV_RSS_HASHES = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
+static const uint64_t MV_VHOST_CLIENT = RTE_VHOST_USER_CLIENT;
+static const uint64_t MV_VHOST_LINEARBUF = RTE_VHOST_USER_LINEARBUF_SUPPORT;
+static const uint64_t MV_VHOST_COMPLIANT_OL_FLAGS = RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS;
+
+int mv_errno(void);
+uint64_t mv_rdtsc(void);
+void mv_pause(void);
+
+uint16_t mv_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t room);
+uint16_t mv_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t count);
+
+void mv_mbuf_free(struct rte_mbuf *frame);
+void mv_mbuf_share(struct rte_mbuf *frame, uint16_t more);
+/* A frame of `len` bytes copied from `data`; NULL if the pool is empty or the room too small. */
+struct rte_mbuf *mv_mbuf_from(struct rte_mempool *pool, const void *data, uint16_t len);
+
+/* Frees the ring and every frame still in it. */
+void mv_ring_free(struct rte_ring *ring);
+
+/* One call per message of DPDK's log, on the thread that logs. `level` is an RTE_LOG_* value. */
+typedef void (*mv_log_sink)(uint32_t level, const char *text, size_t len);
+int mv_log_open(mv_log_sink sink);
+
+#endif

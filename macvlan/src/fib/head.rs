@@ -1,0 +1,71 @@
+//! A frame's Ethernet header as two words.
+
+/// The first 14 bytes of a frame: all that classification sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Bytes 0 to 7: destination and the first two bytes of the source.
+    first: u64,
+    /// Bytes 6 to 13: source and EtherType.
+    second: u64,
+}
+
+/// The low 48 bits: an address.
+const ADDRESS: u64 = (1 << 48) - 1;
+
+impl Head {
+    /// Reads the header.
+    #[inline]
+    #[must_use]
+    pub const fn read(bytes: &[u8; 14]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = *bytes;
+        Self {
+            first: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            second: u64::from_le_bytes([g, h, i, j, k, l, m, n]),
+        }
+    }
+
+    /// Destination address, as [`crate::mac::MacAddr::key`].
+    #[inline]
+    #[must_use]
+    pub const fn dst(self) -> u64 {
+        self.first & ADDRESS
+    }
+
+    /// Source address, as [`crate::mac::MacAddr::key`].
+    #[inline]
+    #[must_use]
+    pub const fn src(self) -> u64 {
+        self.second & ADDRESS
+    }
+
+    /// EtherType, or the length of an 802.3 frame, in host order.
+    #[inline]
+    #[must_use]
+    pub const fn ether_type(self) -> u16 {
+        let [.., high, low] = self.second.to_le_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// The destination is a multicast address or broadcast.
+    #[inline]
+    #[must_use]
+    pub const fn is_group(self) -> bool {
+        self.first & 1 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mac::MacAddr;
+
+    #[test]
+    fn reads_the_header() {
+        let head = Head::read(&[1, 2, 3, 4, 5, 6, 0x12, 8, 9, 10, 11, 12, 0x88, 0xb5]);
+        assert_eq!(MacAddr::from_key(head.dst()).to_string(), "01:02:03:04:05:06");
+        assert_eq!(MacAddr::from_key(head.src()).to_string(), "12:08:09:0a:0b:0c");
+        assert_eq!(head.ether_type(), 0x88b5);
+        assert!(head.is_group());
+        assert!(!Head::read(&[2; 14]).is_group());
+    }
+}

@@ -1,0 +1,80 @@
+//! mvctl: talks to a running mvswitch. Exit codes: 0 fine, 1 refused, 2 usage,
+//! 3 the daemon is not reachable, 4 no such link.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use mvctl::client::{Client, ClientError};
+use mvctl::proto::{LinkShow, Name, Request};
+use mvctl::{render, runtime_dir};
+
+/// Shows the links of a running mvswitch.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// The daemon's control socket; control.sock in the default runtime directory if left out
+    #[arg(long, env = "MVSWITCH_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print JSON with the keys of `ip -j link show`
+    #[arg(short, long, global = true)]
+    json: bool,
+    /// Print counters, too
+    #[arg(short, long, global = true)]
+    statistics: bool,
+    #[command(subcommand)]
+    object: Object,
+}
+
+#[derive(Debug, Subcommand)]
+enum Object {
+    /// macvlan links
+    Link {
+        #[command(subcommand)]
+        command: LinkCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LinkCommand {
+    /// Show all links, or one
+    Show {
+        /// Name of a link
+        name: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(text) => {
+            let mut out = std::io::stdout().lock();
+            // A reader that has gone away is no failure.
+            _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("mvctl: {error}");
+            ExitCode::from(match &error {
+                ClientError::Unreachable(_) => 3,
+                ClientError::Refused(error) if error.errno() == Some("ENOENT") => 4,
+                ClientError::Refused(_) => 1,
+            })
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<String, ClientError> {
+    let default = || runtime_dir::resolve(None, None).join(runtime_dir::CONTROL_SOCKET);
+    let socket = args.socket.clone().unwrap_or_else(default);
+    let Object::Link { command: LinkCommand::Show { name } } = &args.object;
+    let result = Client::connect(&socket)?.call(&Request::LinkShow(Name { name: name.clone() }))?;
+    if args.json {
+        return Ok(format!("{result}\n"));
+    }
+    let links: Vec<LinkShow> = serde_json::from_value(result).map_err(|error| {
+        ClientError::Unreachable(format!("the daemon at {} speaks another version: {error}", socket.display()))
+    })?;
+    Ok(render::links(&links, args.statistics))
+}
