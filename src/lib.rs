@@ -14,3 +14,4 @@
 //! ARCHITECTURE.md tells the life of a frame and who may write what.
 #![deny(unsafe_code)]
 
+pub mod dpdk;

@@ -1,0 +1,296 @@
+//! An ethdev: NIC, af_packet, tap, ring, null, virtio-user …
+//!
+//! Owns the device from attach to removal. Created and closed by control;
+//! workers receive and transmit. Queues have one user at a time: a receive
+//! queue by a flag, a transmit queue by the worker's number, or by a spin lock
+//! where the device has fewer queues than there are workers.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, c_int};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam::utils::CachePadded;
+use dpdk_sys as sys;
+
+use super::clock;
+use super::error::{DpdkError, attempt};
+use super::fds;
+use super::lcore::Lcore;
+use super::mbuf::Burst;
+use super::pool::Pool;
+
+/// Devices that are ports now: DPDK itself would let two owners share one.
+static ATTACHED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// How a device is set up.
+#[derive(Clone, Debug)]
+pub struct EthOptions {
+    /// Queues wanted in each direction: one per worker. The device may have fewer.
+    pub queues: u16,
+    /// Worker numbers below this transmit, and no others. With fewer transmit
+    /// queues than that, users share them under a lock.
+    pub users: u16,
+    /// Descriptors wanted per queue. The driver may adjust them.
+    pub descriptors: u16,
+    /// Largest payload in bytes.
+    pub mtu: u16,
+    /// Receive frames for all addresses and groups: a lower's case.
+    pub promiscuous: bool,
+}
+
+/// Facts of a device that do not change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EthInfo {
+    /// DPDK's name of it.
+    pub name: String,
+    /// The driver's name.
+    pub driver: String,
+    /// The device's own address, as bytes on the wire.
+    pub address: [u8; 6],
+    /// Receive queues set up.
+    pub rx_queues: u16,
+    /// Transmit queues set up.
+    pub tx_queues: u16,
+}
+
+/// A started device.
+#[derive(Debug)]
+pub struct EthPort {
+    id: u16,
+    device: *mut sys::rte_device,
+    info: EthInfo,
+    wake: Vec<OwnedFd>,
+    /// Busy flags of the receive queues.
+    rx: Box<[CachePadded<AtomicBool>]>,
+    /// Locks of the transmit queues; taken only where workers share one.
+    tx: Box<[CachePadded<AtomicBool>]>,
+    shared_tx: bool,
+    /// Receive queues take buffers from it until the device is closed.
+    _pool: Arc<Pool>,
+}
+
+// SAFETY: the device pointer is used by `close` alone; the queues are guarded as
+// the module says.
+unsafe impl Send for EthPort {}
+// SAFETY: as above.
+unsafe impl Sync for EthPort {}
+
+impl EthPort {
+    /// Attaches (by hot-plug, if EAL does not have it yet), sets up and starts
+    /// the device named by `device`: a PCI address or `DRIVERn,key=value,…`.
+    ///
+    /// # Errors
+    /// The call that failed, with DPDK's own words. Nothing stays attached.
+    pub fn attach(device: &str, options: &EthOptions, pool: &Arc<Pool>) -> Result<Self, DpdkError> {
+        let name = device.split(',').next().unwrap_or_default();
+        if find(name).is_none() {
+            let devargs = CString::new(device).unwrap_or_default();
+            // SAFETY: EAL runs; the text is NUL-terminated and copied.
+            attempt("rte_dev_probe", || unsafe { sys::rte_dev_probe(devargs.as_ptr()) })?;
+        }
+        let id = find(name).ok_or_else(|| DpdkError {
+            call: "rte_eth_dev_get_port_by_name",
+            errno: nix::libc::ENODEV,
+            said: None,
+        })?;
+        Self::start(id, options, pool)
+    }
+
+    /// Sets up and starts ethdev `id`, which becomes this value's own.
+    pub(super) fn start(id: u16, options: &EthOptions, pool: &Arc<Pool>) -> Result<Self, DpdkError> {
+        if !ATTACHED.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            return Err(DpdkError { call: "rte_dev_probe", errno: nix::libc::EBUSY, said: None });
+        }
+        let mut port = Self {
+            id,
+            device: std::ptr::null_mut(),
+            info: EthInfo {
+                name: String::new(),
+                driver: String::new(),
+                address: [0; 6],
+                rx_queues: 0,
+                tx_queues: 0,
+            },
+            wake: Vec::new(),
+            rx: Box::default(),
+            tx: Box::default(),
+            shared_tx: false,
+            _pool: Arc::clone(pool),
+        };
+        // From here on dropping `port` closes and removes the device.
+        port.set_up(options, pool)?;
+        Ok(port)
+    }
+
+    fn set_up(&mut self, options: &EthOptions, pool: &Pool) -> Result<(), DpdkError> {
+        let id = self.id;
+        let mut facts = sys::rte_eth_dev_info::default();
+        // SAFETY: `facts` is writable.
+        attempt("rte_eth_dev_info_get", || unsafe { sys::rte_eth_dev_info_get(id, &raw mut facts) })?;
+        self.device = facts.device;
+        let rx_queues = options.queues.min(facts.max_rx_queues);
+        let tx_queues = options.queues.min(facts.max_tx_queues);
+
+        let mut conf = sys::rte_eth_conf::default();
+        conf.rxmode.mtu = u32::from(options.mtu);
+        let hashes = facts.flow_type_rss_offloads & sys::MV_RSS_HASHES;
+        if rx_queues > 1 && hashes != 0 {
+            conf.rxmode.mq_mode = sys::rte_eth_rx_mq_mode::RTE_ETH_MQ_RX_RSS;
+            conf.rx_adv_conf.rss_conf =
+                sys::rte_eth_rss_conf { rss_hf: hashes, ..Default::default() };
+        }
+        // Offloads stay off: frames are shared by reference, which
+        // MBUF_FAST_FREE forbids, and are never altered.
+        // SAFETY: `conf` is valid for the call.
+        attempt("rte_eth_dev_configure", || unsafe {
+            sys::rte_eth_dev_configure(id, rx_queues, tx_queues, &raw const conf)
+        })?;
+        let (mut rx_desc, mut tx_desc) = (options.descriptors, options.descriptors);
+        // SAFETY: both counts are writable.
+        attempt("rte_eth_dev_adjust_nb_rx_tx_desc", || unsafe {
+            sys::rte_eth_dev_adjust_nb_rx_tx_desc(id, &raw mut rx_desc, &raw mut tx_desc)
+        })?;
+        // SAFETY: the device is configured.
+        let socket = u32::try_from(unsafe { sys::rte_eth_dev_socket_id(id) }).unwrap_or(u32::MAX);
+        for queue in 0..rx_queues {
+            // SAFETY: the pool outlives the device: `self` holds it. A null
+            // configuration means the driver's defaults.
+            attempt("rte_eth_rx_queue_setup", || unsafe {
+                let conf = std::ptr::null();
+                sys::rte_eth_rx_queue_setup(id, queue, rx_desc, socket, conf, pool.as_ptr())
+            })?;
+        }
+        for queue in 0..tx_queues {
+            // SAFETY: as above.
+            attempt("rte_eth_tx_queue_setup", || unsafe {
+                sys::rte_eth_tx_queue_setup(id, queue, tx_desc, socket, std::ptr::null())
+            })?;
+        }
+        // SAFETY: configured, with all queues set up.
+        attempt("rte_eth_dev_start", || unsafe { sys::rte_eth_dev_start(id) })?;
+        if options.promiscuous {
+            // A device without the notion (a ring) hears everything anyway.
+            // SAFETY: the device is started.
+            _ = attempt("rte_eth_promiscuous_enable", || unsafe { sys::rte_eth_promiscuous_enable(id) });
+        }
+        let mut address = sys::rte_ether_addr::default();
+        // SAFETY: `address` is writable.
+        attempt("rte_eth_macaddr_get", || unsafe { sys::rte_eth_macaddr_get(id, &raw mut address) })?;
+        let text = |text: *const std::ffi::c_char| {
+            // SAFETY: names are NUL-terminated and live as long as the device.
+            let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) });
+            text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        self.info = EthInfo {
+            name: name_of(id),
+            driver: text(facts.driver_name),
+            address: address.addr_bytes,
+            rx_queues,
+            tx_queues,
+        };
+        let flags = |count: u16| (0..count).map(|_| CachePadded::new(AtomicBool::new(false))).collect();
+        self.rx = flags(rx_queues);
+        self.tx = flags(tx_queues);
+        self.shared_tx = tx_queues < options.users;
+        self.wake = fds::packet_sockets(facts.if_index);
+        Ok(())
+    }
+
+    /// Facts of the device.
+    #[must_use]
+    pub fn info(&self) -> &EthInfo {
+        &self.info
+    }
+
+    /// Descriptors that become readable when a frame arrives; none if the
+    /// driver offers no such thing.
+    #[must_use]
+    pub fn wake_fds(&self) -> &[OwnedFd] {
+        &self.wake
+    }
+
+    /// The device's link is up.
+    #[must_use]
+    pub fn carrier(&self) -> bool {
+        let mut link = sys::rte_eth_link::default();
+        // SAFETY: `link` is writable, the device exists.
+        let known = unsafe { sys::rte_eth_link_get_nowait(self.id, &raw mut link) } == 0;
+        known && link.link_status() != 0
+    }
+
+    /// Receives behind the frames already in `burst`; returns how many. A queue
+    /// that another worker is just leaving yields nothing.
+    #[inline]
+    pub fn rx(&self, queue: u16, burst: &mut Burst) -> usize {
+        let Some(busy) = self.rx.get(usize::from(queue)) else { return 0 };
+        if busy.swap(true, Ordering::Acquire) {
+            return 0;
+        }
+        // SAFETY: the queue exists and the flag makes this its only user; the
+        // burst gives room for as many handles as it says.
+        let received =
+            burst.fill(|place, room| unsafe { sys::mv_rx_burst(self.id, queue, place, room) });
+        busy.store(false, Ordering::Release);
+        received
+    }
+
+    /// Transmits from the front of `burst` what the device takes; the rest
+    /// stays in it. Returns how many were taken.
+    #[inline]
+    pub fn tx(&self, lcore: &Lcore, burst: &mut Burst) -> usize {
+        let queues = self.info.tx_queues;
+        if queues == 0 {
+            return 0;
+        }
+        let queue = if self.shared_tx { lcore.index() % queues } else { lcore.index() };
+        let Some(lock) = self.tx.get(usize::from(queue)) else { return 0 };
+        // Not shared: the worker's number, which no other thread has, is the
+        // queue's. Shared: the holder is another worker, for one burst.
+        while self.shared_tx && lock.swap(true, Ordering::Acquire) {
+            clock::pause();
+        }
+        // SAFETY: the queue exists and has no other user now; the handles are
+        // valid, and those the device takes leave the burst.
+        let sent = burst
+            .drain_front(|frames, count| unsafe { sys::mv_tx_burst(self.id, queue, frames, count) });
+        if self.shared_tx {
+            lock.store(false, Ordering::Release);
+        }
+        sent
+    }
+}
+
+impl Drop for EthPort {
+    fn drop(&mut self) {
+        let (id, device) = (self.id, self.device);
+        // SAFETY: the value owns the device, and no worker has it any more:
+        // that is what dropping an owner means. The device goes last.
+        _ = attempt("close", || unsafe {
+            sys::rte_eth_dev_stop(id);
+            let code: c_int = sys::rte_eth_dev_close(id);
+            if device.is_null() { code } else { sys::rte_dev_remove(device) }
+        });
+        ATTACHED.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+fn find(name: &str) -> Option<u16> {
+    let name = CString::new(name).ok()?;
+    let mut id = 0;
+    // SAFETY: the name is NUL-terminated, `id` is writable.
+    let code = unsafe { sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &raw mut id) };
+    (code == 0).then_some(id)
+}
+
+fn name_of(id: u16) -> String {
+    let mut name = [0 as std::ffi::c_char; 256];
+    // SAFETY: the buffer is longer than any device name (64 bytes).
+    let code = unsafe { sys::rte_eth_dev_get_name_by_port(id, name.as_mut_ptr()) };
+    if code != 0 {
+        return String::new();
+    }
+    // SAFETY: DPDK wrote a NUL-terminated name.
+    unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned()
+}

@@ -1,0 +1,281 @@
+//! One frame and a burst of them: who owns which buffer.
+//!
+//! [`Mbuf`] is an owned handle of eight bytes; [`Burst`] is up to [`BURST`] of
+//! them in place. Both give their buffers back when dropped, and a transmit
+//! takes out of the burst exactly what the device took. Nobody here or above
+//! writes into a frame that exists: shared handles stay legal.
+
+use std::fmt;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ptr::NonNull;
+
+use dpdk_sys as sys;
+
+/// Frames moved by one receive or transmit call.
+pub const BURST: usize = 32;
+
+/// An owned frame.
+#[repr(transparent)]
+pub struct Mbuf(NonNull<sys::rte_mbuf>);
+
+// SAFETY: a buffer belongs to whoever holds a reference; counts are atomic in
+// the builds we accept, and pools take buffers back from any thread.
+unsafe impl Send for Mbuf {}
+
+impl Mbuf {
+    /// # Safety
+    /// `raw` is a valid buffer, and one of its references passes to the handle.
+    pub(super) unsafe fn from_raw(raw: NonNull<sys::rte_mbuf>) -> Self {
+        Self(raw)
+    }
+
+    /// A field of the buffer's header.
+    ///
+    /// # Safety
+    /// `offset` is one of the `MV_MBUF_*` offsets and `T` that field's type.
+    #[inline]
+    unsafe fn field<T: Copy>(&self, offset: usize) -> T {
+        // SAFETY: the header outlives the handle; offsets come from the headers
+        // this program was compiled against.
+        unsafe { self.0.as_ptr().cast::<u8>().add(offset).cast::<T>().read() }
+    }
+
+    /// Length of the whole frame in bytes, without FCS.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        // SAFETY: pkt_len is a u32.
+        unsafe { self.field(sys::MV_MBUF_PKT_LEN) }
+    }
+
+    /// A frame of no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Buffers the frame is spread over.
+    #[inline]
+    #[must_use]
+    pub fn segments(&self) -> u16 {
+        // SAFETY: nb_segs is a u16.
+        unsafe { self.field(sys::MV_MBUF_NB_SEGS) }
+    }
+
+    #[inline]
+    fn data(&self) -> *const u8 {
+        // SAFETY: buf_addr and data_off have these types, and data_off stays
+        // within the buffer.
+        unsafe {
+            let base: *const u8 = self.field(sys::MV_MBUF_BUF_ADDR);
+            base.add(usize::from(self.field::<u16>(sys::MV_MBUF_DATA_OFF)))
+        }
+    }
+
+    /// The bytes of the first segment; the whole frame if there is one segment.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: data_len bytes are readable at data(); nobody writes to a
+        // frame while a handle exists.
+        unsafe {
+            let len: u16 = self.field(sys::MV_MBUF_DATA_LEN);
+            std::slice::from_raw_parts(self.data(), usize::from(len))
+        }
+    }
+
+    /// The Ethernet header, if the first segment has all of it.
+    #[inline]
+    #[must_use]
+    pub fn head(&self) -> Option<&[u8; 14]> {
+        self.bytes().first_chunk()
+    }
+
+    /// A further handle to the same frame.
+    #[inline]
+    #[must_use]
+    pub fn share(&self) -> Self {
+        // SAFETY: the buffer is alive; the new reference passes to the handle.
+        unsafe { sys::mv_mbuf_share(self.0.as_ptr(), 1) };
+        Self(self.0)
+    }
+
+    /// Starts loading the frame's first line into the cache.
+    #[inline]
+    pub fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(self.data().cast());
+        }
+    }
+}
+
+impl Drop for Mbuf {
+    fn drop(&mut self) {
+        // SAFETY: gives back the one reference this handle owns.
+        unsafe { sys::mv_mbuf_free(self.0.as_ptr()) }
+    }
+}
+
+impl fmt::Debug for Mbuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mbuf({} bytes)", self.len())
+    }
+}
+
+/// Up to [`BURST`] owned frames, stored in place.
+pub struct Burst {
+    frames: [MaybeUninit<Mbuf>; BURST],
+    len: usize,
+}
+
+impl Burst {
+    /// An empty burst.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { frames: [const { MaybeUninit::uninit() }; BURST], len: 0 }
+    }
+
+    /// Frames held, 0 to [`BURST`].
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Holds nothing.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Holds [`BURST`] frames.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.len == BURST
+    }
+
+    /// Adds a frame; gives it back if the burst is full.
+    #[inline]
+    pub fn push(&mut self, frame: Mbuf) -> Option<Mbuf> {
+        let Some(place) = self.frames.get_mut(self.len) else {
+            return Some(frame);
+        };
+        place.write(frame);
+        self.len += 1;
+        None
+    }
+
+    /// The frames held.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &[Mbuf] {
+        // SAFETY: the first `len` places are initialised.
+        unsafe { std::slice::from_raw_parts(self.frames.as_ptr().cast(), self.len) }
+    }
+
+    /// Takes all frames out, in order.
+    #[inline]
+    pub fn drain(&mut self) -> impl Iterator<Item = Mbuf> + '_ {
+        let len = std::mem::take(&mut self.len);
+        // A frame that the caller does not take is freed with the iterator.
+        Drain { burst: self, next: 0, len }
+    }
+
+    /// Gives all frames back to their pools. Returns how many there were.
+    #[inline]
+    pub fn clear(&mut self) -> usize {
+        let len = std::mem::take(&mut self.len);
+        if len > 0 {
+            let count = u32::try_from(len).unwrap_or(0);
+            // SAFETY: the first `len` handles are valid and each passes its
+            // reference; Mbuf is transparent over the pointer.
+            unsafe { sys::rte_pktmbuf_free_bulk(self.frames.as_mut_ptr().cast(), count) };
+        }
+        len
+    }
+
+    /// Lets `receive` write handles behind those held: it gets the place and
+    /// the room, and returns how many it wrote.
+    #[inline]
+    pub(super) fn fill(&mut self, receive: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16) -> usize {
+        let room = u16::try_from(BURST - self.len).unwrap_or(0);
+        // SAFETY: `len` <= BURST, so the place is inside or one past the array.
+        let place = unsafe { self.frames.as_mut_ptr().add(self.len) };
+        let received = usize::from(receive(place.cast(), room).min(room));
+        self.len += received;
+        received
+    }
+
+    /// Lets `transmit` take handles from the front: it gets them and their
+    /// number, and returns how many the device now owns.
+    #[inline]
+    pub(super) fn drain_front(&mut self, transmit: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16) -> usize {
+        let len = std::mem::take(&mut self.len);
+        let count = u16::try_from(len).unwrap_or(0);
+        let sent = usize::from(transmit(self.frames.as_mut_ptr().cast(), count)).min(len);
+        if sent < len {
+            // SAFETY: both ranges lie in the array; handles are plain pointers
+            // and the front ones have been given away.
+            unsafe {
+                let base = self.frames.as_mut_ptr();
+                std::ptr::copy(base.add(sent), base, len - sent);
+            }
+        }
+        self.len = len - sent;
+        sent
+    }
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Burst {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl fmt::Debug for Burst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
+    }
+}
+
+struct Drain<'a> {
+    burst: &'a mut Burst,
+    next: usize,
+    len: usize,
+}
+
+impl Iterator for Drain<'_> {
+    type Item = Mbuf;
+
+    #[inline]
+    fn next(&mut self) -> Option<Mbuf> {
+        if self.next == self.len {
+            return None;
+        }
+        let place = self.burst.frames.get(self.next)?;
+        self.next += 1;
+        // SAFETY: places below the former length are initialised, and each is
+        // read once since `next` only grows and the burst counts as empty.
+        Some(unsafe { place.assume_init_read() })
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}
+
+// A handle that is forgotten leaks a buffer, so nothing here forgets one.
+const _: () = assert!(size_of::<Option<Mbuf>>() == 8 && size_of::<ManuallyDrop<Mbuf>>() == 8);
