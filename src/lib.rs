@@ -14,4 +14,5 @@
 //! ARCHITECTURE.md tells the life of a frame and who may write what.
 #![deny(unsafe_code)]
 
+pub mod datapath;
 pub mod dpdk;

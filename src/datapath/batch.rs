@@ -1,0 +1,121 @@
+//! Frames of one turn, where they lie, and what classification sees of them.
+//!
+//! The seam between ports and the rest of the loop: sources put frames in,
+//! outputs take them by index. Here a frame is an mbuf; a guest's descriptor
+//! can stand in its place without the classifier or the sorter knowing.
+
+use macvlan::drop::DropReason;
+use macvlan::fib::Head;
+
+use super::counters::Cell;
+use crate::dpdk::{BURST, Burst, Mbuf};
+
+/// Frames a batch holds: several bursts of a backlogged lower.
+pub(super) const BATCH: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Batch {
+    len: usize,
+    heads: [Head; BATCH],
+    lens: [u32; BATCH],
+    /// Deliveries a frame still has to serve.
+    uses: [u16; BATCH],
+    frames: [Option<Mbuf>; BATCH],
+}
+
+impl Batch {
+    pub(super) fn new() -> Box<Self> {
+        Box::new(Self {
+            len: 0,
+            heads: [Head::default(); BATCH],
+            lens: [0; BATCH],
+            uses: [0; BATCH],
+            frames: [const { None }; BATCH],
+        })
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Room for another whole burst.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.len + BURST <= BATCH
+    }
+
+    #[inline]
+    pub(super) fn heads(&self) -> &[Head] {
+        self.heads.get(..self.len).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn frame_len(&self, index: u16) -> u32 {
+        self.lens.get(usize::from(index)).copied().unwrap_or(0)
+    }
+
+    /// Takes the frames of a burst in, drops those that are illegal on a port
+    /// with this limit, and counts all of them as received.
+    #[inline]
+    pub(super) fn admit(&mut self, burst: &mut Burst, max_frame: u32, cell: &Cell) {
+        burst.as_slice().iter().for_each(Mbuf::prefetch);
+        cell.rx_packets.add(burst.len() as u64);
+        let mut bytes = 0;
+        for frame in burst.drain() {
+            let len = frame.len();
+            bytes += u64::from(len);
+            let (head, reason) = match frame.head() {
+                None => (None, DropReason::Runt),
+                Some(_) if frame.segments() != 1 => (None, DropReason::MultiSegment),
+                Some(_) if len > max_frame => (None, DropReason::TooLong),
+                head => (head, DropReason::Runt),
+            };
+            let at = self.len;
+            let (Some(head), Some(place)) = (head, self.frames.get_mut(at)) else {
+                cell.drop_rx(reason, 1);
+                continue;
+            };
+            if let (Some(to), Some(len_at)) = (self.heads.get_mut(at), self.lens.get_mut(at)) {
+                *to = Head::read(head);
+                *len_at = len;
+            }
+            *place = Some(frame);
+            self.len = at + 1;
+        }
+        cell.rx_bytes.add(bytes);
+    }
+
+    /// Says how many deliveries `frame` serves; 0 gives it back at once.
+    #[inline]
+    pub(super) fn set_uses(&mut self, index: u16, uses: u16) {
+        let at = usize::from(index);
+        if let Some(place) = self.uses.get_mut(at) {
+            *place = uses;
+        }
+        if uses == 0
+            && let Some(frame) = self.frames.get_mut(at)
+        {
+            *frame = None;
+        }
+    }
+
+    /// The frame for one of its deliveries: shared, and for the last one moved out.
+    #[inline]
+    pub(super) fn take(&mut self, index: u16) -> Option<Mbuf> {
+        let at = usize::from(index);
+        let uses = self.uses.get_mut(at)?;
+        let frame = self.frames.get_mut(at)?;
+        *uses = uses.saturating_sub(1);
+        if *uses == 0 { frame.take() } else { frame.as_ref().map(Mbuf::share) }
+    }
+
+    /// Ends the turn: whatever was not taken is given back.
+    #[inline]
+    pub(super) fn release(&mut self) {
+        for frame in self.frames.iter_mut().take(self.len) {
+            *frame = None;
+        }
+        self.len = 0;
+    }
+}

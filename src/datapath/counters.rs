@@ -1,0 +1,183 @@
+//! Counters: written by one worker each, summed by whoever reads.
+//!
+//! Every (worker, port) pair has a cell of its own on cache lines of its own, so
+//! counting is a plain load and store. Readers add the cells up at scrape; they
+//! never write and never make a worker wait. A cell lives as long as its port's
+//! name, across plans.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+use macvlan::drop::DropReason;
+
+/// A counter with a single writer.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Single writer: no read-modify-write is needed.
+    #[inline]
+    pub(super) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one worker counts for one port.
+#[derive(Debug, Default)]
+pub(super) struct Cell {
+    pub(super) rx_packets: Counter,
+    pub(super) rx_bytes: Counter,
+    pub(super) tx_packets: Counter,
+    pub(super) tx_bytes: Counter,
+    pub(super) copies: Counter,
+    rx_drops: [Counter; DropReason::COUNT],
+    tx_drops: [Counter; DropReason::COUNT],
+}
+
+impl Cell {
+    #[inline]
+    pub(super) fn drop_rx(&self, reason: DropReason, frames: usize) {
+        if let Some(counter) = self.rx_drops.get(reason.index()) {
+            counter.add(frames as u64);
+        }
+    }
+
+    #[inline]
+    pub(super) fn drop_tx(&self, reason: DropReason, frames: usize) {
+        if let Some(counter) = self.tx_drops.get(reason.index()) {
+            counter.add(frames as u64);
+        }
+    }
+}
+
+/// The counters of one port.
+#[derive(Debug)]
+pub struct PortStats {
+    cells: Box<[CachePadded<Cell>]>,
+}
+
+/// A port's counters, summed over the workers. All count from the port's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Frames the switch's port received: from the guest, from the wire.
+    pub rx_packets: u64,
+    /// Their bytes, without FCS.
+    pub rx_bytes: u64,
+    /// Frames the switch's port delivered: to the guest, to the wire.
+    pub tx_packets: u64,
+    /// Their bytes, without FCS.
+    pub tx_bytes: u64,
+    /// Further copies made of frames received here that had several receivers.
+    pub copies: u64,
+    /// Frames received here and dropped, by [`DropReason::index`].
+    pub rx_drops: [u64; DropReason::COUNT],
+    /// Frames meant for this port and dropped, by [`DropReason::index`].
+    pub tx_drops: [u64; DropReason::COUNT],
+}
+
+impl Totals {
+    /// Sum of all drops in both directions, in frames.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.rx_drops.iter().chain(&self.tx_drops).sum()
+    }
+}
+
+impl PortStats {
+    /// Zeroed counters for so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { cells: (0..workers).map(|_| CachePadded::default()).collect() }
+    }
+
+    /// The cell that worker `index` alone may write.
+    #[inline]
+    pub(super) fn cell(&self, index: u16) -> Option<&Cell> {
+        self.cells.get(usize::from(index)).map(|cell| &**cell)
+    }
+
+    /// The sums over all workers.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut sum = Totals::default();
+        for cell in &self.cells {
+            sum.rx_packets += cell.rx_packets.get();
+            sum.rx_bytes += cell.rx_bytes.get();
+            sum.tx_packets += cell.tx_packets.get();
+            sum.tx_bytes += cell.tx_bytes.get();
+            sum.copies += cell.copies.get();
+            let drops = sum.rx_drops.iter_mut().zip(&cell.rx_drops);
+            drops.for_each(|(sum, counter)| *sum += counter.get());
+            let drops = sum.tx_drops.iter_mut().zip(&cell.tx_drops);
+            drops.for_each(|(sum, counter)| *sum += counter.get());
+        }
+        sum
+    }
+}
+
+/// What a worker counts about itself.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    pub(super) turns: Counter,
+    pub(super) frames: Counter,
+    pub(super) busy: Counter,
+    pub(super) idle: Counter,
+    pub(super) sleeps: Counter,
+    pub(super) batches: Counter,
+}
+
+/// A worker's counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerTotals {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Frames received.
+    pub frames: u64,
+    /// TSC ticks of turns that received frames.
+    pub busy: u64,
+    /// TSC ticks of turns that did not, asleep or awake.
+    pub idle: u64,
+    /// Times it went to sleep.
+    pub sleeps: u64,
+    /// Groups of frames handed to an output.
+    pub batches: u64,
+}
+
+impl WorkerStats {
+    /// The counters now.
+    #[must_use]
+    pub fn totals(&self) -> WorkerTotals {
+        WorkerTotals {
+            turns: self.turns.get(),
+            frames: self.frames.get(),
+            busy: self.busy.get(),
+            idle: self.idle.get(),
+            sleeps: self.sleeps.get(),
+            batches: self.batches.get(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_do_not_share_lines_and_sums_add_up() {
+        let stats = PortStats::new(3);
+        for index in 0..3 {
+            let cell = stats.cell(index).unwrap();
+            assert_eq!(std::ptr::from_ref(cell) as usize % 128, 0);
+            cell.rx_packets.add(10);
+            cell.drop_tx(DropReason::RingFull, 2);
+            cell.drop_rx(DropReason::Runt, 1);
+        }
+        assert!(stats.cell(3).is_none());
+        let totals = stats.totals();
+        assert_eq!((totals.rx_packets, totals.dropped()), (30, 9));
+    }
+}

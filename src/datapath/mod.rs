@@ -1,0 +1,25 @@
+//! The data path: plans and the workers that execute them.
+//!
+//! Owns the poll loop and everything it reads ([`Plan`]) or writes (counters).
+//! Control builds plans and starts workers; nobody else calls in. The loop
+//! neither allocates, logs, locks nor panics, knows no mode, and makes no system
+//! call but the idle policy's and the kick that a sleeping guest asked for.
+//!
+//! A turn: `batch` holds frames where they lie with their heads, the plan's MAC
+//! table gives each a verdict, `sort` groups them by output, and `forward` hands
+//! each group over at once. Nothing outlives a turn.
+
+mod batch;
+mod counters;
+mod forward;
+mod idle;
+mod plan;
+mod port;
+mod sort;
+mod worker;
+
+pub use counters::{PortStats, Totals, WorkerStats, WorkerTotals};
+pub use idle::{IdlePolicy, Waker};
+pub use plan::{Endpoint, Plan, Poll, Segment};
+pub use port::{Device, Port};
+pub use worker::{Shared, Worker, WorkerError, WorkerOptions};

@@ -1,0 +1,84 @@
+//! The immutable forwarding state that workers read.
+//!
+//! Compiled by control, published as a whole, shared by all workers through an
+//! `Arc` and never changed. A port stays open as long as a plan names it.
+
+use std::sync::Arc;
+
+use macvlan::fib::{Fib, Output};
+
+use super::port::Port;
+
+/// Where frames can go within one segment: a port and its limit.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The port.
+    pub port: Arc<Port>,
+    /// Longest frame that may enter or leave here, in bytes without FCS: MTU,
+    /// Ethernet header and one VLAN tag, as the kernel's forward check has it (TX-12).
+    pub max_frame: u32,
+}
+
+/// One lower with its links.
+#[derive(Debug)]
+pub struct Segment {
+    /// Verdicts for the frames of this segment.
+    pub fib: Fib,
+    /// Ports by [`Output::index`]; a missing one is never named by a verdict.
+    pub endpoints: Box<[Option<Endpoint>]>,
+}
+
+impl Segment {
+    #[inline]
+    pub(super) fn endpoint(&self, output: Output) -> Option<&Endpoint> {
+        self.endpoints.get(output.index())?.as_ref()
+    }
+}
+
+/// A queue that a worker polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// Index of the segment.
+    pub segment: usize,
+    /// Whose queue it is.
+    pub ingress: Output,
+    /// Receive queue of that port.
+    pub queue: u16,
+    /// Frames taken per turn at most.
+    pub budget: usize,
+}
+
+/// What the workers do, until the next plan.
+#[derive(Debug, Default)]
+pub struct Plan {
+    segments: Box<[Segment]>,
+    /// By worker.
+    polls: Box<[Box<[Poll]>]>,
+}
+
+impl Plan {
+    /// A plan; `polls` by worker.
+    #[must_use]
+    pub fn new(segments: Vec<Segment>, polls: Vec<Vec<Poll>>) -> Self {
+        Self {
+            segments: segments.into(),
+            polls: polls.into_iter().map(Vec::into_boxed_slice).collect(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn polls(&self, worker: u16) -> &[Poll] {
+        self.polls.get(usize::from(worker)).map_or(&[], |polls| polls)
+    }
+
+    #[inline]
+    pub(super) fn segment(&self, poll: &Poll) -> Option<&Segment> {
+        self.segments.get(poll.segment)
+    }
+
+    /// The ports that a worker receives from.
+    pub(super) fn sources(&self, worker: u16) -> impl Iterator<Item = &Port> {
+        let port = |poll| Some(&*self.segment(poll)?.endpoint(poll.ingress)?.port);
+        self.polls(worker).iter().filter_map(port)
+    }
+}

@@ -1,0 +1,178 @@
+//! In-process tests of the DPDK wrapper and the data path on real PMDs.
+//!
+//! EAL starts once per process, so each case runs in a process of its own: this
+//! program re-executes itself with the case's name in the environment. net_ring
+//! and net_null are the devices; nothing is mocked.
+
+mod bench;
+mod idle;
+mod ports;
+mod switching;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use macvlan::mac::MacAddr;
+use mvswitch::dpdk::{Burst, Eal, EalOptions, EthOptions, Lcore, Memory, Pool, RingPair};
+
+const CASE: &str = "MVSWITCH_TEST_CASE";
+
+/// A case: its name and what it does in its process.
+type Case = (&'static str, fn(&Bench));
+
+const CASES: &[Case] = &[
+    ("burst_owns_its_frames", ports::burst_owns_its_frames),
+    ("shared_frames_come_back_once", ports::shared_frames_come_back_once),
+    ("devices_that_cannot_be_opened_say_why", ports::devices_that_cannot_be_opened_say_why),
+    ("a_device_has_one_owner", ports::a_device_has_one_owner),
+    ("worker_numbers_are_exclusive", ports::worker_numbers_are_exclusive),
+    ("a_second_guest_is_refused", ports::a_second_guest_is_refused),
+    ("a_vhost_port_carries_frames_both_ways", ports::a_vhost_port_carries_frames_both_ways),
+    ("modes_decide_who_gets_what", switching::modes_decide_who_gets_what),
+    ("illegal_frames_are_dropped_with_a_reason", switching::illegal_frames_are_dropped_with_a_reason),
+    ("a_full_ring_drops_at_once", switching::a_full_ring_drops_at_once),
+    ("order_is_kept_between_two_ports", switching::order_is_kept_between_two_ports),
+    ("a_broadcast_reaches_many", switching::a_broadcast_reaches_many),
+    ("plans_change_under_traffic_without_loss", switching::plans_change_under_traffic),
+    ("two_workers_send_to_one_link", switching::two_workers_send_to_one_link),
+    ("auto_idles_and_wakes_by_a_ring", idle::auto_idles_and_wakes_by_a_ring),
+    ("auto_idles_and_wakes_by_a_guest", idle::auto_idles_and_wakes_by_a_guest),
+];
+
+fn main() -> ExitCode {
+    let chosen = std::env::var(CASE).ok();
+    if let Some(name) = chosen {
+        let Some((_, case)) = CASES.iter().find(|(case, _)| *case == name) else {
+            eprintln!("no case {name}");
+            return ExitCode::FAILURE;
+        };
+        let bench = Bench::start();
+        case(&bench);
+        bench.finish();
+        return ExitCode::SUCCESS;
+    }
+    let mut arguments = Arguments::from_args();
+    // Two cores: a busy neighbour would spoil the timings.
+    arguments.test_threads = Some(1);
+    let trials = CASES.iter().map(|&(name, _)| Trial::test(name, move || run(name))).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn run(name: &str) -> Result<(), Failed> {
+    let program = std::env::current_exe()?;
+    let output = Command::new(program).env(CASE, name).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Err(format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr)).into())
+}
+
+/// What every case has: EAL in the laptop profile and a pool that must be full
+/// again at the end.
+pub struct Bench {
+    pub pool: Arc<Pool>,
+    pub dir: tempfile::TempDir,
+    _eal: Eal,
+}
+
+impl Bench {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let eal = Eal::start(&EalOptions {
+            name: "test".to_owned(),
+            runtime_dir: dir.path().to_owned(),
+            control_core: 0,
+            memory: Memory::Small,
+            memory_mb: 192,
+            pci: Vec::new(),
+            extra: Vec::new(),
+        });
+        let eal = eal.unwrap();
+        let pool = Arc::new(Pool::new("test", 16383, 2048).unwrap());
+        Self { pool, dir, _eal: eal }
+    }
+
+    fn finish(self) {
+        assert_eq!(self.pool.in_use(), 0, "buffers were lost");
+        assert_eq!(Arc::strong_count(&self.pool), 1, "a port was left open");
+    }
+
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        Path::new(self.dir.path()).join(name)
+    }
+
+    pub fn wire(&self, name: &str, queues: u16) -> (RingPair, RingPair) {
+        RingPair::wire(name, &options(queues), &self.pool).unwrap()
+    }
+}
+
+pub fn options(queues: u16) -> EthOptions {
+    EthOptions { queues, users: queues, descriptors: 256, mtu: 1500, promiscuous: false }
+}
+
+pub fn mac(last: u8) -> MacAddr {
+    MacAddr::new([2, 0, 0, 0, 0, last])
+}
+
+/// A frame of `len` bytes from `src` to `dst` that carries `tag`.
+pub fn frame(dst: MacAddr, src: MacAddr, tag: u32, len: usize) -> Vec<u8> {
+    let mut bytes = [&dst.bytes()[..], &src.bytes(), &[0x88, 0xb5], &tag.to_be_bytes()].concat();
+    bytes.resize(len, 0);
+    bytes
+}
+
+pub fn tag(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes[14..18].try_into().unwrap())
+}
+
+/// The far end of a wire: a peer that sends and receives.
+pub struct Peer<'a> {
+    pub bench: &'a Bench,
+    pub ring: RingPair,
+    pub lcore: &'a Lcore,
+}
+
+impl Peer<'_> {
+    /// Sends one frame; the ring must have room.
+    pub fn send(&self, bytes: &[u8]) {
+        let mut burst = Burst::new();
+        assert!(burst.push(self.bench.pool.frame(bytes).expect("buffers")).is_none());
+        assert_eq!(self.ring.port().tx(self.lcore, &mut burst), 1, "the wire is full");
+        self.ring.notify();
+    }
+
+    /// Everything that has come.
+    pub fn receive(&self) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let mut burst = Burst::new();
+        for queue in 0..self.ring.port().info().rx_queues {
+            while self.ring.port().rx(queue, &mut burst) > 0 {
+                frames.extend(burst.drain().map(|frame| frame.bytes().to_vec()));
+            }
+        }
+        frames
+    }
+
+    /// Waits until `count` frames have come.
+    pub fn receive_count(&self, count: usize) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        wait_for(&format!("{count} frames"), || {
+            frames.extend(self.receive());
+            frames.len() >= count
+        });
+        frames
+    }
+}
+
+/// Waits for a condition, ten seconds at most.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain for {what}");
+        std::thread::yield_now();
+    }
+}
