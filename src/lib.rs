@@ -14,5 +14,7 @@
 //! ARCHITECTURE.md tells the life of a frame and who may write what.
 #![deny(unsafe_code)]
 
+pub mod config;
 pub mod datapath;
+pub mod demo;
 pub mod dpdk;

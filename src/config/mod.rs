@@ -1,0 +1,229 @@
+//! The config: what a switch is to be, read once and valid ever after.
+//!
+//! Owns the TOML form, its defaults and every rule that can be checked without
+//! starting anything. A file goes through two phases: [`raw`] is what it says,
+//! [`Config`] is what it means and cannot be wrong. The binary loads it; control
+//! starts from it and uses the same rules for links that are added later. It
+//! must never open a device, touch DPDK or look at the machine: whether a core
+//! or a device exists is seen at start.
+
+mod cores;
+mod eal_args;
+mod error;
+mod raw;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod words;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use macvlan::mac::MacAddr;
+use macvlan::mode::Mode;
+
+pub use cores::parse_workers;
+pub use eal_args::check_eal_arg;
+pub use error::{ConfigError, Position};
+pub use rules::{
+    CONTROL_SOCKET, DEFAULT_MTU, MAX_MTU, MIN_MTU, auto_address, check_device, check_link_device,
+    check_mtu, check_name, check_socket, check_socket_path, default_socket, device_name, is_pci,
+    parse_address, parse_mode, parse_role,
+};
+
+/// A valid config.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[switch]`.
+    pub switch: Switch,
+    /// `[cores]`.
+    pub cores: Cores,
+    /// `[eal]`.
+    pub eal: EalConfig,
+    /// Where metrics are served (`[metrics]`); `None` for nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// `[[lower]]`, at least one, in file order.
+    pub lowers: Vec<LowerConfig>,
+    /// `[[macvlan]]`, in file order.
+    pub links: Vec<LinkConfig>,
+    /// Where it came from, for what can be checked later only.
+    origin: Origin,
+}
+
+/// The file, and where in it each link says its socket.
+#[derive(Clone, Debug, Default)]
+struct Origin {
+    file: PathBuf,
+    sockets: Vec<Position>,
+}
+
+/// The switch itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// Its name; the file's name without `.toml` unless given.
+    pub name: String,
+    /// Absolute, if given; sockets live below it.
+    pub runtime_dir: Option<PathBuf>,
+}
+
+/// Which cores do what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cores {
+    /// Core of the control thread and of DPDK's own threads.
+    pub control: usize,
+    /// One worker on each of these; `None` leaves the choice to the switch.
+    pub workers: Option<Vec<usize>>,
+    /// What a worker does when nothing moves.
+    pub idle: Idle,
+}
+
+/// What a worker does when nothing moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Sleeps after a while and is woken by what comes.
+    Auto,
+    /// Polls on.
+    Spin,
+}
+
+/// What EAL is started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EalConfig {
+    /// Which pages.
+    pub memory: Memory,
+    /// MiB to take at start; `None` for what the config needs.
+    pub memory_mb: Option<u32>,
+    /// Further arguments, verbatim.
+    pub args: Vec<String>,
+}
+
+/// Which pages the memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Huge pages if there are enough, else 4 KiB pages.
+    Auto,
+    /// Huge pages or nothing.
+    Huge,
+    /// 4 KiB pages: no preparation, no rights.
+    Small,
+}
+
+/// A lower.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LowerConfig {
+    /// Its name, shared with no other lower or link.
+    pub name: String,
+    /// `demo`, a PCI address or a vdev, with its arguments.
+    pub device: String,
+    /// Bytes, [`MIN_MTU`] to [`MAX_MTU`].
+    pub mtu: u16,
+}
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// Its name, shared with no other lower or link.
+    pub name: String,
+    /// Name of its lower.
+    pub lower: String,
+    /// Its mode.
+    pub mode: Mode,
+    /// Its address: unicast, the only one of its kind on the lower.
+    pub address: MacAddr,
+    /// Bytes, [`MIN_MTU`] to the lower's.
+    pub mtu: u16,
+    /// Admin state.
+    pub up: bool,
+    /// What frames go in and out of.
+    pub endpoint: Endpoint,
+}
+
+/// What a link's frames go in and out of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A vhost-user socket.
+    Vhost {
+        /// As written: relative to the runtime directory, or absolute.
+        /// [`Config::resolve_sockets`] makes it the full path.
+        socket: PathBuf,
+        /// Who listens.
+        role: Role,
+    },
+    /// An ethdev.
+    Device(String),
+}
+
+/// Who listens on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The switch listens.
+    Server,
+    /// The guest listens, so the link survives a restart of the switch.
+    Client,
+}
+
+impl Config {
+    /// Reads and validates `file`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let unread = |error: std::io::Error| {
+            let message = format!("cannot read the config: {error}; check the path after -c");
+            ConfigError::new(file, None, &message)
+        };
+        let bytes = std::fs::read(file).map_err(unread)?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let message = "not UTF-8 text; save the file as UTF-8";
+            ConfigError::new(file, Some(Position::of(&text, good)), message)
+        })?;
+        Self::parse(&text, file)
+    }
+
+    /// Validates `text`, which was read from `file`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        validate::config(error::Source { file, text })
+    }
+
+    /// Makes every socket's path a full one below `runtime_dir`.
+    ///
+    /// # Errors
+    /// A path is too long, or two are the same after all. Nothing is changed.
+    pub fn resolve_sockets(&mut self, runtime_dir: &Path) -> Result<(), ConfigError> {
+        let mut paths: Vec<Option<PathBuf>> = Vec::with_capacity(self.links.len());
+        for (index, link) in self.links.iter().enumerate() {
+            let Endpoint::Vhost { socket, .. } = &link.endpoint else {
+                paths.push(None);
+                continue;
+            };
+            let wrong = |message: String| {
+                ConfigError::new(
+                    &self.origin.file,
+                    self.origin.sockets.get(index).copied(),
+                    &message,
+                )
+            };
+            let path = check_socket_path(runtime_dir, socket).map_err(wrong)?;
+            let same = paths.iter().position(|other| other.as_ref() == Some(&path));
+            if let Some(other) = same.and_then(|index| self.links.get(index)) {
+                let (shown, other) = (path.display(), &other.name);
+                return Err(wrong(format!(
+                    "socket {shown} is that of link {other} already; choose another"
+                )));
+            }
+            paths.push(Some(path));
+        }
+        for (link, path) in self.links.iter_mut().zip(paths) {
+            if let (Endpoint::Vhost { socket, .. }, Some(path)) = (&mut link.endpoint, path) {
+                *socket = path;
+            }
+        }
+        Ok(())
+    }
+}
