@@ -14,7 +14,11 @@
 //! ARCHITECTURE.md tells the life of a frame and who may write what.
 #![deny(unsafe_code)]
 
+pub mod api;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod datapath;
 pub mod demo;
 pub mod dpdk;
+pub mod metrics;

@@ -1,0 +1,78 @@
+//! The command line of the daemon: what each command does, and its exit code.
+//!
+//! Called by `main` alone. 0 fine, 1 a failure at run time, 2 a usage or config
+//! error. Standard output carries what was asked for, the log goes to standard
+//! error.
+
+pub mod args;
+mod demo;
+mod run;
+mod stats;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::demo::guest;
+use args::{Args, Command};
+
+/// Why a command ends: the exit code and what to say.
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn runtime(message: impl ToString) -> Self {
+        Self { code: 1, message: message.to_string() }
+    }
+
+    fn usage(message: impl ToString) -> Self {
+        Self { code: 2, message: message.to_string() }
+    }
+}
+
+/// Carries out the command.
+pub fn main(args: Args) -> ExitCode {
+    start_log(&args.log_level);
+    let result = match args.command {
+        Some(Command::Check(check)) => check_config(check.config),
+        Some(Command::Demo(demo)) => demo::run(&demo),
+        Some(Command::DemoGuest(options)) => demo::guest_options(&options)
+            .and_then(|options| guest::run(&options))
+            .map_err(Failure::runtime),
+        None => run::run(args.run),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn check_config(path: PathBuf) -> Result<(), Failure> {
+    let config = load(&path)?;
+    println!("{}: fine ({} lowers, {} links)", path.display(), config.lowers.len(), config.links.len());
+    Ok(())
+}
+
+fn load(path: &std::path::Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(Failure::usage)
+}
+
+/// Log lines go to standard error. `level` is a level or a filter such as
+/// `info,dpdk=debug`.
+fn start_log(level: &str) {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_target(true)
+        .init();
+}

@@ -1,0 +1,133 @@
+//! How much memory a config needs, and from which pages it comes.
+//!
+//! Pure arithmetic and one look at the system. Used at start alone. Says in
+//! advance what EAL would otherwise say in its own words.
+
+use std::path::Path;
+
+use crate::config::{Config, Endpoint, Memory as Wanted, is_pci};
+use crate::dpdk::{Memory, Pool};
+
+/// Descriptors per queue of a lower, and of a link that is an ethdev.
+pub(super) const LOWER_DESCRIPTORS: u16 = 1024;
+pub(super) const LINK_DESCRIPTORS: u16 = 256;
+
+/// Room for what is added at run time and for frames between two ports.
+const SPARE: u32 = 8192;
+
+/// Bytes around the payload: Ethernet header and up to two VLAN tags.
+const OVERHEAD: u16 = 22;
+
+/// What EAL needs for itself, in MiB.
+const EAL_MB: u32 = 48;
+
+const MIB: u64 = 1 << 20;
+
+/// The memory a switch runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Which pages.
+    pub memory: Memory,
+    /// MiB that EAL takes at start.
+    pub megabytes: u32,
+    /// Frames in the pool.
+    pub buffers: u32,
+    /// Largest frame a buffer holds, in bytes.
+    pub room: u16,
+}
+
+impl Profile {
+    /// The words shown at start.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self.memory {
+            Memory::Huge => format!("huge pages, {} MiB", self.megabytes),
+            Memory::Small => format!(
+                "laptop (4 KiB pages, {} MiB, no huge pages needed): fine for trying, not for benchmarks",
+                self.megabytes
+            ),
+        }
+    }
+
+    /// Chooses pages and sizes for `config` with so many workers.
+    ///
+    /// # Errors
+    /// Huge pages are needed and too few are free: how many, and what to type.
+    pub(super) fn choose(config: &Config, workers: u16) -> Result<Self, String> {
+        Self::choose_with(config, workers, free_huge_mb(Path::new("/sys/kernel/mm/hugepages")))
+    }
+
+    fn choose_with(config: &Config, workers: u16, free_mb: u64) -> Result<Self, String> {
+        let mtu = config.lowers.iter().map(|lower| lower.mtu).max().unwrap_or(1500);
+        // DPDK's customary room, unless larger frames are wanted.
+        let room = mtu.saturating_add(OVERHEAD).max(2048);
+        let queues = u32::from(workers);
+        let lowers = u32::try_from(config.lowers.len()).unwrap_or(0);
+        let ethdevs = config.links.iter().filter(|link| matches!(link.endpoint, Endpoint::Device(_)));
+        let ethdevs = u32::try_from(ethdevs.count()).unwrap_or(0);
+        let per_queue = 2 * (lowers * u32::from(LOWER_DESCRIPTORS) + ethdevs * u32::from(LINK_DESCRIPTORS));
+        let buffers = SPARE + queues * (per_queue + 2 * Pool::CACHE);
+        let bytes = u64::from(buffers) * Pool::bytes_per_buffer(room);
+        let needed = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).saturating_add(EAL_MB);
+        let megabytes = config.eal.memory_mb.unwrap_or_else(|| needed.next_multiple_of(2).max(128));
+        if megabytes < needed {
+            return Err(format!(
+                "memory_mb = {megabytes} is too little for this config: it needs {needed} MiB. \
+                 Raise it or leave it out"
+            ));
+        }
+        let profile = |memory| Self { memory, megabytes, buffers, room };
+        let enough = free_mb >= u64::from(megabytes);
+        let pci = config.lowers.iter().find(|lower| is_pci(&lower.device));
+        match (config.eal.memory, pci) {
+            (Wanted::Small, _) => Ok(profile(Memory::Small)),
+            (Wanted::Auto, None) if !enough => Ok(profile(Memory::Small)),
+            _ if enough => Ok(profile(Memory::Huge)),
+            (_, pci) => {
+                let why = match pci {
+                    Some(lower) => format!("lower {} is a PCI device, which", lower.name),
+                    None => "memory = \"huge\"".to_owned(),
+                };
+                let pages = u64::from(megabytes).saturating_sub(free_mb).div_ceil(2);
+                Err(format!(
+                    "{why} needs {megabytes} MiB of huge pages, and {free_mb} MiB are free. \
+                     Type, as root: echo $(($(cat /proc/sys/vm/nr_hugepages) + {pages})) > /proc/sys/vm/nr_hugepages"
+                ))
+            }
+        }
+    }
+}
+
+/// Free huge pages of all sizes below `directory`, in MiB.
+fn free_huge_mb(directory: &Path) -> u64 {
+    let sizes = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let free = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let kib: u64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        let pages = std::fs::read_to_string(entry.path().join("free_hugepages")).ok()?;
+        Some(pages.trim().parse::<u64>().ok()? * kib / 1024)
+    };
+    sizes.filter_map(free).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_follow_the_config_and_what_is_free() {
+        let parse = |text: &str| Config::parse(text, Path::new("t.toml")).unwrap();
+        let demo = "[[lower]]\nname = \"a\"\ndevice = \"demo\"\n";
+        let huge = format!("[eal]\nmemory = \"huge\"\n{demo}");
+        let pci = "[[lower]]\nname = \"a\"\ndevice = \"0000:8a:00.0\"\n";
+        let memory = |text: &str, free| Profile::choose_with(&parse(text), 1, free).map(|p| p.memory);
+        assert_eq!(memory(demo, 0), Ok(Memory::Small));
+        assert_eq!(memory(demo, 4096), Ok(Memory::Huge));
+        assert_eq!(memory(&huge, 4096), Ok(Memory::Huge));
+        assert!(memory(&huge, 10).unwrap_err().contains("10 MiB are free"));
+        assert!(memory(pci, 0).unwrap_err().contains("lower a is a PCI device"));
+        assert_eq!(memory(&format!("[eal]\nmemory = \"4k\"\n{demo}"), 4096), Ok(Memory::Small));
+        let little = Profile::choose_with(&parse(&format!("[eal]\nmemory_mb = 16\n{demo}")), 1, 0);
+        assert!(little.unwrap_err().contains("too little"));
+    }
+}

@@ -1,0 +1,147 @@
+//! The control plane: one thread owns the truth.
+//!
+//! Owns the registry of lowers and links, the ports' life cycle and the
+//! publication of plans. Everybody else talks to it through [`Handle`]; vhost
+//! callbacks post that a port changed. It never waits for a worker, a guest or
+//! a client: what must outlive a plan that a worker still reads stays on the
+//! retiring list until the worker has moved on.
+
+mod compile;
+mod inventory;
+mod link_ops;
+mod memory;
+mod ports;
+mod publish;
+mod registry;
+mod show;
+mod sockets;
+mod switch;
+
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use mvctl::proto::{Request, RpcError};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tracing::info;
+
+pub use inventory::{Inventory, InventoryHandle, PortKind, PortView, WorkerView};
+pub use memory::Profile;
+pub use sockets::clear_stale;
+pub use switch::{StartError, Summary, Switch};
+
+use ports::Opener;
+use publish::Publisher;
+use registry::Registry;
+
+/// How often carrier is looked at.
+const CARRIER: Duration = Duration::from_millis(200);
+
+/// How often the retiring list is looked at while there is one.
+const RETIRE: Duration = Duration::from_millis(1);
+
+/// How long a request waits for a socket or device that is still closing.
+const DEFERRED: Duration = Duration::from_secs(2);
+
+type Reply = oneshot::Sender<Result<Value, RpcError>>;
+
+/// What the control thread is told.
+enum Message {
+    Request(Request, Reply),
+    /// The connection or a queue of the port with this id changed.
+    PortChanged(u64),
+    Stop,
+}
+
+/// Talks to the control thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle(Sender<Message>);
+
+impl Handle {
+    /// Carries out a request and returns its result.
+    ///
+    /// # Errors
+    /// What the operation was refused for; the state is then unchanged.
+    pub async fn call(&self, request: Request) -> Result<Value, RpcError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| RpcError::eio("the switch is stopping");
+        self.0.send(Message::Request(request, reply)).map_err(|_| gone(()))?;
+        answer.await.map_err(|_| gone(()))?
+    }
+
+    /// Ends the control loop.
+    pub fn stop(&self) {
+        // The loop may have ended already.
+        _ = self.0.send(Message::Stop);
+    }
+}
+
+/// A request whose socket or device is still being closed for a predecessor.
+struct Deferred {
+    request: Request,
+    reply: Reply,
+    until: Instant,
+}
+
+/// The control thread's state.
+struct Control {
+    /// The switch's name, from which addresses are derived.
+    switch: String,
+    registry: Registry,
+    publisher: Publisher,
+    opener: Opener,
+    messages: Receiver<Message>,
+    deferred: Vec<Deferred>,
+}
+
+impl Control {
+    /// Serves messages until told to stop.
+    fn run(&mut self) {
+        let mut next_carrier = Instant::now();
+        loop {
+            let waiting = self.publisher.is_retiring() || !self.deferred.is_empty();
+            let limit = if waiting { RETIRE } else { CARRIER };
+            match self.messages.recv_timeout(limit) {
+                Ok(Message::Request(request, reply)) => {
+                    let until = Instant::now() + DEFERRED;
+                    self.serve(Deferred { request, reply, until });
+                }
+                Ok(Message::PortChanged(id)) => self.port_changed(id),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.publisher.retire();
+            for deferred in std::mem::take(&mut self.deferred) {
+                self.serve(deferred);
+            }
+            if Instant::now() >= next_carrier {
+                next_carrier = Instant::now() + CARRIER;
+                self.registry.refresh_carrier(self.publisher.workers());
+            }
+        }
+    }
+
+    fn serve(&mut self, deferred: Deferred) {
+        let result = self.carry_out(&deferred.request);
+        if let Err(error) = &result
+            && error.errno() == Some("EBUSY")
+            && self.publisher.is_retiring()
+            && Instant::now() < deferred.until
+        {
+            self.deferred.push(deferred);
+            return;
+        }
+        // The client may have gone.
+        _ = deferred.reply.send(result);
+    }
+
+    fn port_changed(&mut self, id: u64) {
+        let Some(link) = self.registry.link_by_id(id) else { return };
+        let connected = link.port.carrier();
+        if link.follow_guest(self.publisher.workers()) {
+            let state = if connected { "connected" } else { "disconnected" };
+            info!(link = %link.config.name, "guest {state}");
+        }
+        self.registry.refresh_inventory(self.publisher.workers());
+    }
+}

@@ -1,0 +1,131 @@
+//! Publication of plans and the end of what they named.
+//!
+//! Owns the workers, the current plan and the retiring ones. A plan on the
+//! retiring list is dropped here, on the control thread, once no worker holds
+//! it; with it go the ports that only it still named. Never waits for a worker.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use crate::datapath::{Plan, Port, PortStats, Shared, Totals, Worker};
+
+/// A worker that holds a plan for longer than this is named in the log, again
+/// after twice the time, and so on.
+const STALLED: Duration = Duration::from_secs(1);
+
+struct Retiring {
+    plan: Arc<Plan>,
+    since: Instant,
+    warn_after: Duration,
+}
+
+/// A port that was removed and may still be in a plan.
+struct Closing {
+    /// The socket or device that is not free before the port is closed.
+    resource: String,
+    port: Weak<Port>,
+    stats: Arc<PortStats>,
+}
+
+/// Publishes plans to the workers.
+pub(super) struct Publisher {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+    retiring: VecDeque<Retiring>,
+    closing: Vec<Closing>,
+    /// Counters of ports that are gone.
+    gone: Totals,
+}
+
+impl Publisher {
+    pub(super) fn new(shared: Arc<Shared>, workers: Vec<Worker>) -> Self {
+        Self { shared, workers, retiring: VecDeque::new(), closing: Vec::new(), gone: Totals::default() }
+    }
+
+    pub(super) fn workers(&self) -> &[Worker] {
+        &self.workers
+    }
+
+    pub(super) fn worker_count(&self) -> u16 {
+        u16::try_from(self.workers.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Plans that some worker may still read.
+    pub(super) fn is_retiring(&self) -> bool {
+        !self.retiring.is_empty()
+    }
+
+    /// Makes `plan` the current one.
+    pub(super) fn publish(&mut self, plan: Plan) {
+        let plan = self.shared.plan.swap(Arc::new(plan));
+        self.retiring.push_back(Retiring { plan, since: Instant::now(), warn_after: STALLED });
+        // A sleeping worker holds the old plan.
+        self.workers.iter().for_each(|worker| worker.waker.wake());
+        self.retire();
+    }
+
+    /// Remembers a port that the registry has let go; it closes with the last
+    /// plan that names it.
+    pub(super) fn close_later(&mut self, resource: String, port: &Arc<Port>) {
+        let stats = Arc::clone(&port.stats);
+        self.closing.push(Closing { resource, port: Arc::downgrade(port), stats });
+    }
+
+    /// The socket or device belongs to a port that is not closed yet.
+    pub(super) fn is_closing(&self, resource: &str) -> bool {
+        self.closing.iter().any(|closing| closing.resource == resource)
+    }
+
+    /// Drops the plans that no worker holds any more, oldest first.
+    pub(super) fn retire(&mut self) {
+        while let Some(Retiring { plan, since, warn_after }) = self.retiring.pop_front() {
+            match Arc::try_unwrap(plan) {
+                // The end of the grace period: ports named by this plan alone close here.
+                Ok(plan) => drop(plan),
+                Err(plan) => {
+                    let stalled = since.elapsed() >= warn_after;
+                    if stalled {
+                        let retiring = self.retiring.len() + 1;
+                        warn!(retiring, "a worker has not taken the new plan for {:?}", since.elapsed());
+                    }
+                    let warn_after = if stalled { warn_after * 2 } else { warn_after };
+                    self.retiring.push_front(Retiring { plan, since, warn_after });
+                    break;
+                }
+            }
+        }
+        self.closing.retain(|closing| {
+            let open = closing.port.strong_count() > 0;
+            if !open {
+                add(&mut self.gone, &closing.stats.totals());
+            }
+            open
+        });
+    }
+
+    /// Ends the workers, and with them the last readers of any plan. Returns
+    /// the counters of all ports that were removed earlier.
+    pub(super) fn stop(mut self) -> Totals {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.workers.iter().for_each(|worker| worker.waker.wake());
+        self.workers.drain(..).for_each(Worker::join);
+        self.shared.plan.store(Arc::default());
+        self.retire();
+        self.gone
+    }
+}
+
+/// Adds up what conservation is about.
+pub(super) fn add(sum: &mut Totals, more: &Totals) {
+    sum.rx_packets += more.rx_packets;
+    sum.rx_bytes += more.rx_bytes;
+    sum.tx_packets += more.tx_packets;
+    sum.tx_bytes += more.tx_bytes;
+    sum.copies += more.copies;
+    sum.rx_drops.iter_mut().zip(more.rx_drops).for_each(|(sum, more)| *sum += more);
+    sum.tx_drops.iter_mut().zip(more.tx_drops).for_each(|(sum, more)| *sum += more);
+}

@@ -1,0 +1,296 @@
+//! Start and stop of the whole switch, in the order things depend on each other.
+//!
+//! Called by the binary on its main thread, which becomes the control thread.
+//! A start that fails closes what it had opened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam::channel::unbounded;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::ports::Opener;
+use super::publish::{Publisher, add};
+use super::registry::{Lower, Registry};
+use super::{Control, Handle, InventoryHandle, Profile, show};
+use crate::config::{Config, Endpoint, Idle, is_pci};
+use crate::datapath::{IdlePolicy, Shared, Totals, Worker, WorkerOptions};
+use crate::dpdk::{self, Eal, EalOptions, Pool};
+
+/// Workers chosen by `workers = "auto"` at most: enough for a try, and no more
+/// than anyone expects to be taken unasked.
+const AUTO_WORKERS: usize = 4;
+
+/// Why the switch did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The config asks for something this machine does not have.
+    #[error("{0}")]
+    Config(String),
+    /// Something failed.
+    #[error("{0}")]
+    Runtime(String),
+}
+
+/// What was counted until the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Frames received by all ports.
+    pub received: u64,
+    /// Copies made of them.
+    pub copies: u64,
+    /// Frames delivered by all ports.
+    pub delivered: u64,
+    /// Frames dropped, for whatever reason.
+    pub dropped: u64,
+    /// Buffers that did not come back.
+    pub mbufs_in_use: u32,
+}
+
+impl Summary {
+    /// Every frame is accounted for and every buffer is back.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.received + self.copies == self.delivered + self.dropped && self.mbufs_in_use == 0
+    }
+}
+
+/// A running switch.
+pub struct Switch {
+    // Field order is the order of the end: ports, buffers, environment.
+    control: Control,
+    handle: Handle,
+    inventory: InventoryHandle,
+    pool: Arc<Pool>,
+    /// The memory it runs on.
+    pub profile: Profile,
+    /// CPU of the control thread.
+    pub control_core: usize,
+    _eal: Eal,
+}
+
+impl std::fmt::Debug for Switch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switch").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+impl Switch {
+    /// Starts EAL, opens all lowers and links of `config`, starts the workers
+    /// and publishes the first plan. `runtime_dir` exists; `extra` are further
+    /// EAL arguments.
+    ///
+    /// # Errors
+    /// What the machine lacks or what failed. Nothing stays behind.
+    pub fn start(config: Config, runtime_dir: PathBuf, extra: &[String]) -> Result<Self, StartError> {
+        dpdk::check_release().map_err(StartError::Runtime)?;
+        raise_descriptor_limit();
+        let cores = Cores::choose(&config).map_err(StartError::Config)?;
+        let workers = u16::try_from(cores.workers.len()).unwrap_or(u16::MAX);
+        let profile = Profile::choose(&config, workers).map_err(StartError::Runtime)?;
+        let eal = Eal::start(&EalOptions {
+            name: config.switch.name.clone(),
+            runtime_dir: runtime_dir.clone(),
+            control_core: cores.control,
+            memory: profile.memory,
+            memory_mb: profile.megabytes,
+            pci: pci_addresses(&config),
+            extra: config.eal.args.iter().chain(extra).cloned().collect(),
+        });
+        let eal = eal.map_err(|error| {
+            StartError::Runtime(format!("EAL did not start: {error}. --log-level debug shows what it says"))
+        })?;
+        pin(cores.control);
+        let pool = Pool::new("mvswitch", profile.buffers, profile.room);
+        let pool = Arc::new(pool.map_err(|error| {
+            StartError::Runtime(format!("no memory for {} buffers: {error}", profile.buffers))
+        })?);
+
+        let (sender, messages) = unbounded();
+        let opener =
+            Opener { pool: Arc::clone(&pool), workers, runtime_dir, messages: sender.clone() };
+        let mut registry = Registry::default();
+        for lower in &config.lowers {
+            let (port, host) = opener.lower(lower).map_err(StartError::Runtime)?;
+            registry.lowers.push(Lower {
+                config: lower.clone(),
+                carrier: port.carrier(),
+                port: Arc::new(port),
+                links: Vec::new(),
+                _host: host,
+            });
+        }
+        let inventory = registry.inventory.clone();
+        let workers = start_workers(&cores, config.cores.idle)?;
+        let publisher = Publisher::new(workers.0, workers.1);
+        registry.lowers.iter().for_each(|lower| lower.watch_device(publisher.workers()));
+        let mut control =
+            Control { switch: config.switch.name, registry, publisher, opener, messages, deferred: Vec::new() };
+        for link in config.links {
+            if let Err(error) = control.open_link(link) {
+                control.end();
+                return Err(StartError::Runtime(error.message));
+            }
+        }
+        control.publish().map_err(|error| StartError::Config(error.message))?;
+        Ok(Self {
+            control,
+            handle: Handle(sender),
+            inventory,
+            pool,
+            profile,
+            control_core: cores.control,
+            _eal: eal,
+        })
+    }
+
+    /// Talks to the control thread once [`Switch::run`] runs.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// What readers may see.
+    #[must_use]
+    pub fn inventory(&self) -> InventoryHandle {
+        self.inventory.clone()
+    }
+
+    /// Lines that say what was opened, for the start banner.
+    #[must_use]
+    pub fn describe(&self) -> Vec<String> {
+        show::banner(&self.control.registry)
+    }
+
+    /// Is the control thread until [`Handle::stop`].
+    pub fn run(&mut self) {
+        self.control.run();
+    }
+
+    /// Ends the workers, closes all ports and adds up what was counted.
+    #[must_use]
+    pub fn stop(self) -> Summary {
+        let totals = self.control.end();
+        Summary {
+            received: totals.rx_packets,
+            copies: totals.copies,
+            delivered: totals.tx_packets,
+            dropped: totals.dropped(),
+            mbufs_in_use: self.pool.in_use(),
+        }
+    }
+}
+
+impl Control {
+    /// Ends the workers and closes everything. Returns all counters' sums.
+    fn end(self) -> Totals {
+        let Self { registry, publisher, .. } = self;
+        let lowers = registry.lowers.iter().map(|lower| &lower.port);
+        let ports = lowers.chain(registry.links.values().map(|link| &link.port));
+        let stats: Vec<_> = ports.map(|port| Arc::clone(&port.stats)).collect();
+        let mut sum = publisher.stop();
+        drop(registry);
+        stats.iter().for_each(|stats| add(&mut sum, &stats.totals()));
+        sum
+    }
+}
+
+/// The CPUs the switch uses.
+struct Cores {
+    control: usize,
+    workers: Vec<usize>,
+}
+
+impl Cores {
+    fn choose(config: &Config) -> Result<Self, String> {
+        let allowed: Vec<usize> =
+            core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+        Self::choose_from(&allowed, config.cores.control, config.cores.workers.as_deref())
+    }
+
+    fn choose_from(allowed: &[usize], control: usize, workers: Option<&[usize]>) -> Result<Self, String> {
+        let workers: Vec<usize> = match workers {
+            Some(list) => list.to_vec(),
+            None => {
+                let rest = allowed.iter().copied().filter(|&core| core != control);
+                let rest: Vec<usize> = rest.take(AUTO_WORKERS).collect();
+                // A machine of one CPU can try the switch, too.
+                if rest.is_empty() { vec![control] } else { rest }
+            }
+        };
+        for (key, core) in workers.iter().map(|&core| ("workers", core)).chain([("control", control)]) {
+            if !allowed.contains(&core) {
+                let list: Vec<String> = allowed.iter().map(usize::to_string).collect();
+                return Err(format!(
+                    "[cores] {key} names core {core}, which this process may not use: it has {}",
+                    list.join(", ")
+                ));
+            }
+        }
+        Ok(Self { control, workers })
+    }
+}
+
+fn start_workers(cores: &Cores, idle: Idle) -> Result<(Arc<Shared>, Vec<Worker>), StartError> {
+    let shared = Arc::new(Shared::default());
+    let idle = match idle {
+        Idle::Auto => IdlePolicy::Auto,
+        Idle::Spin => IdlePolicy::Spin,
+    };
+    let mut workers = Vec::with_capacity(cores.workers.len());
+    for (index, &core) in (0..).zip(&cores.workers) {
+        let options = WorkerOptions { index, core: Some(core), idle };
+        match Worker::start(options, Arc::clone(&shared)) {
+            Ok(worker) => workers.push(worker),
+            Err(error) => {
+                shared.stop.store(true, Ordering::Relaxed);
+                workers.into_iter().for_each(Worker::join);
+                return Err(StartError::Runtime(format!("worker {index} on core {core}: {error}")));
+            }
+        }
+    }
+    Ok((shared, workers))
+}
+
+fn pci_addresses(config: &Config) -> Vec<String> {
+    let links = config.links.iter().filter_map(|link| match &link.endpoint {
+        Endpoint::Device(device) => Some(device),
+        Endpoint::Vhost { .. } => None,
+    });
+    let devices = config.lowers.iter().map(|lower| &lower.device).chain(links);
+    devices.filter(|device| is_pci(device)).cloned().collect()
+}
+
+/// The control thread shares its CPU with DPDK's own threads, not with workers.
+fn pin(core: usize) {
+    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        tracing::warn!(core, "the control thread could not be pinned");
+    }
+}
+
+/// A guest costs descriptors; the soft limit of 1,024 is soon used up.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_checked_against_what_the_process_has() {
+        let choose = |allowed: &[usize], control, workers: Option<&[usize]>| {
+            Cores::choose_from(allowed, control, workers).map(|cores| cores.workers)
+        };
+        assert_eq!(choose(&[0, 1], 0, None), Ok(vec![1]));
+        assert_eq!(choose(&[0], 0, None), Ok(vec![0]));
+        assert_eq!(choose(&[0, 1, 2, 3, 4, 5, 6, 7], 0, None), Ok(vec![1, 2, 3, 4]));
+        assert_eq!(choose(&[0, 1], 0, Some(&[1])), Ok(vec![1]));
+        let error = choose(&[0, 1], 0, Some(&[7])).unwrap_err();
+        assert!(error.contains("core 7") && error.contains("0, 1"), "{error}");
+        assert!(choose(&[1], 0, None).unwrap_err().contains("control names core 0"));
+    }
+}
