@@ -48,7 +48,8 @@ fn generate() -> Result<(), String> {
     println!("cargo::rerun-if-changed=shim.c");
     println!("cargo::rerun-if-env-changed=MVSWITCH_ALLOW_OLD_DPDK");
 
-    let missing = |what: &str| format!("mvswitch needs {what}, which is not installed. Type: {PACKAGES}");
+    let missing =
+        |what: &str| format!("mvswitch needs {what}, which is not installed. Type: {PACKAGES}");
     let dpdk = pkg_config::Config::new()
         .cargo_metadata(false)
         .probe("libdpdk")
@@ -67,11 +68,20 @@ fn generate() -> Result<(), String> {
     let mut shim = cc::Build::new();
     shim.file("shim.c");
     flags.iter().for_each(|flag| _ = shim.flag(flag));
-    shim.try_compile("mvshim").map_err(|error| format!("the DPDK shim did not compile: {error}"))?;
+    shim.try_compile("mvshim")
+        .map_err(|error| format!("the DPDK shim did not compile: {error}"))?;
 
     // Named one by one: `pkg-config --libs` lists fifty that are not used. PMDs
     // are loaded by EAL, except net_ring, whose constructor the demo wire calls.
-    for library in ["rte_vhost", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring", "rte_eal", "rte_net_ring"] {
+    for library in [
+        "rte_vhost",
+        "rte_ethdev",
+        "rte_mbuf",
+        "rte_mempool",
+        "rte_ring",
+        "rte_eal",
+        "rte_net_ring",
+    ] {
         println!("cargo::rustc-link-lib=dylib={library}");
     }
     for directory in &dpdk.link_paths {
@@ -89,7 +99,9 @@ fn bindgen_without_panic(flags: &[String]) -> Option<()> {
             .header("shim.h")
             .clang_args(flags)
             .allowlist_var("MV_.*")
-            .allowlist_var("RTE_(MAX_ETHPORTS|MBUF_DEFAULT_BUF_SIZE|PKTMBUF_HEADROOM|MEMPOOL_CACHE_MAX_SIZE)")
+            .allowlist_var(
+                "RTE_(MAX_ETHPORTS|MBUF_DEFAULT_BUF_SIZE|PKTMBUF_HEADROOM|MEMPOOL_CACHE_MAX_SIZE)",
+            )
             .allowlist_var("RTE_LOG_.*")
             .opaque_type("rte_(mbuf|mempool|ring|device)")
             .blocklist_item("per_lcore_.*")

@@ -74,7 +74,8 @@ pub fn compile(rules: &LowerRules<'_>) -> Result<Fib, CompileError> {
     // Only links that are up have an entry (LC-34); its value is the slot.
     let up = (0_u16..).zip(rules.links).filter(|(_, link)| link.up);
     let table = MacTable::build(up.map(|(slot, link)| (link.mac, slot)));
-    let table = table.map_err(|DuplicateMac { mac, values }| CompileError::Clash { mac, slots: values })?;
+    let table =
+        table.map_err(|DuplicateMac { mac, values }| CompileError::Clash { mac, slots: values })?;
     let wire = Verdict::output(Output::WIRE);
     // TX-02 and TX-05: to bridge links directly. TX-03, TX-04, TX-06, TX-07:
     // everything else to the wire.

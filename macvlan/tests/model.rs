@@ -36,7 +36,12 @@ fn expand(fib: &Fib, verdict: Verdict) -> Delivery {
     }
 }
 
-fn classify(links: &[LinkRule], host: bool, from: Output, frames: &[(MacAddr, MacAddr)]) -> Vec<Delivery> {
+fn classify(
+    links: &[LinkRule],
+    host: bool,
+    from: Output,
+    frames: &[(MacAddr, MacAddr)],
+) -> Vec<Delivery> {
     let fib = compile(&LowerRules { links, host }).unwrap();
     let heads: Vec<Head> = frames.iter().map(|&(dst, src)| head(dst, src)).collect();
     let mut verdicts = vec![Verdict::default(); heads.len()];
@@ -196,7 +201,10 @@ fn er_22_two_links_that_are_up_have_different_addresses() {
     let mut links = up(&[Bridge, Bridge, Bridge]);
     links[2].mac = mac(1);
     let error = compile(&LowerRules { links: &links, host: false }).unwrap_err();
-    assert!(matches!(error, CompileError::Clash { mac: m, slots: (0, 2) | (2, 0) } if m == mac(1)), "{error}");
+    assert!(
+        matches!(error, CompileError::Clash { mac: m, slots: (0, 2) | (2, 0) } if m == mac(1)),
+        "{error}"
+    );
     // LC-14: while one of them is down there is no clash.
     links[0].up = false;
     assert_eq!(one(&links, false, WIRE, mac(1), OUTSIDE), Ok(vec![link(2)]));
@@ -214,7 +222,11 @@ fn er_02_a_links_address_is_unicast() {
 #[test]
 fn a_thousand_bridge_links_share_one_member_list() {
     let links: Vec<LinkRule> = (0..1000_u16)
-        .map(|n| LinkRule { mac: MacAddr::new([2, 0, 0, 0, (n >> 8) as u8, n as u8]), mode: Bridge, up: true })
+        .map(|n| LinkRule {
+            mac: MacAddr::new([2, 0, 0, 0, (n >> 8) as u8, n as u8]),
+            mode: Bridge,
+            up: true,
+        })
         .collect();
     let fib = compile(&LowerRules { links: &links, host: false }).unwrap();
     let mut verdicts = [Verdict::default()];

@@ -1,6 +1,6 @@
 //! The MAC table against a plain map: sizes, burst lengths, hits, misses, and
 //! addresses chosen to collide.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::collections::HashMap;
 
@@ -10,10 +10,13 @@ use proptest::prelude::*;
 
 /// Compares every lookup, one by one and in bursts of every length from 1 to 64.
 fn compare(entries: &HashMap<u64, u16>, misses: &[u64]) -> MacTable {
-    let table = MacTable::build(entries.iter().map(|(&key, &value)| (MacAddr::from_key(key), value))).unwrap();
+    let table =
+        MacTable::build(entries.iter().map(|(&key, &value)| (MacAddr::from_key(key), value)))
+            .unwrap();
     assert_eq!(table.len(), entries.len());
     let keys: Vec<u64> = entries.keys().chain(misses).copied().collect();
-    let expected: Vec<u16> = keys.iter().map(|key| entries.get(key).copied().unwrap_or(MISS)).collect();
+    let expected: Vec<u16> =
+        keys.iter().map(|key| entries.get(key).copied().unwrap_or(MISS)).collect();
     for (&key, &value) in keys.iter().zip(&expected) {
         assert_eq!(table.lookup(key), (value != MISS).then_some(value));
     }
@@ -65,7 +68,8 @@ fn equals_a_map_at_every_scale() {
     for count in [0, 1, 7, 8, 9, 64, 1000, ONE_LINE, ONE_LINE + 1, 20_000, 100_000] {
         let entries = addresses(count, count as u64);
         let misses: Vec<u64> = addresses(2000, !(count as u64)).into_keys().collect();
-        let misses: Vec<u64> = misses.into_iter().filter(|key| !entries.contains_key(key)).collect();
+        let misses: Vec<u64> =
+            misses.into_iter().filter(|key| !entries.contains_key(key)).collect();
         let table = compare(&entries, &misses);
         let lines = if count <= ONE_LINE { 1 } else { 2 };
         assert!(table.max_probe() <= lines, "{count} addresses: {} lines", table.max_probe());
@@ -77,7 +81,8 @@ fn equals_a_map_at_every_scale() {
 fn consecutive_addresses_are_no_worse() {
     for count in [100_u64, 4096, 65_536] {
         // The last byte counts fastest, as vendors number their devices.
-        let key = |n: u64| MacAddr::new([2, 0x16, 0x3e, (n >> 16) as u8, (n >> 8) as u8, n as u8]).key();
+        let key =
+            |n: u64| MacAddr::new([2, 0x16, 0x3e, (n >> 16) as u8, (n >> 8) as u8, n as u8]).key();
         let entries = (0..count).map(|n| (key(n), (n % 0xffff) as u16)).collect();
         let table = compare(&entries, &[]);
         assert!(table.max_probe() <= 2, "{count}: {}", table.max_probe());

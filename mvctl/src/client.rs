@@ -68,7 +68,8 @@ impl Client {
                 _ => format!("cannot connect to {shown}: {error}"),
             })
         })?;
-        let timeouts = stream.set_read_timeout(Some(PATIENCE)).and(stream.set_write_timeout(Some(PATIENCE)));
+        let timeouts =
+            stream.set_read_timeout(Some(PATIENCE)).and(stream.set_write_timeout(Some(PATIENCE)));
         timeouts.map_err(|error| ClientError::Unreachable(format!("{shown}: {error}")))?;
         Ok(Self { stream: BufReader::new(stream), path: path.to_owned(), id: 0 })
     }
@@ -80,10 +81,16 @@ impl Client {
     pub fn call(&mut self, request: &Request) -> Result<Value, ClientError> {
         self.id += 1;
         let line = self.exchange(request).map_err(|error| {
-            ClientError::Unreachable(format!("the mvswitch at {} does not answer: {error}", self.path.display()))
+            ClientError::Unreachable(format!(
+                "the mvswitch at {} does not answer: {error}",
+                self.path.display()
+            ))
         })?;
         let answer: Answer = serde_json::from_str(&line).map_err(|error| {
-            ClientError::Unreachable(format!("{} is not mvswitch's control socket: {error}", self.path.display()))
+            ClientError::Unreachable(format!(
+                "{} is not mvswitch's control socket: {error}",
+                self.path.display()
+            ))
         })?;
         match answer {
             Answer { error: Some(error), .. } => Err(ClientError::Refused(error)),

@@ -74,7 +74,10 @@ fn run(args: &Args) -> Result<String, ClientError> {
         return Ok(format!("{result}\n"));
     }
     let links: Vec<LinkShow> = serde_json::from_value(result).map_err(|error| {
-        ClientError::Unreachable(format!("the daemon at {} speaks another version: {error}", socket.display()))
+        ClientError::Unreachable(format!(
+            "the daemon at {} speaks another version: {error}",
+            socket.display()
+        ))
     })?;
     Ok(render::links(&links, args.statistics))
 }

@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn requests_are_read_strictly() {
-        let add = Request::new("link.add", Some(json!({"name": "mv2", "link": "lan0", "mtu": 1400})));
+        let add =
+            Request::new("link.add", Some(json!({"name": "mv2", "link": "lan0", "mtu": 1400})));
         let Ok(Request::LinkAdd(add)) = add else { panic!("{add:?}") };
         assert_eq!((add.name.as_str(), add.mtu, add.mode), ("mv2", Some(1400), None));
         assert_eq!(Request::new("link.show", None), Ok(Request::LinkShow(Name::default())));

@@ -16,7 +16,9 @@ pub fn links(links: &[LinkShow], statistics: bool) -> String {
 }
 
 fn one(text: &mut String, number: usize, link: &LinkShow, statistics: bool) -> std::fmt::Result {
-    let LinkShow { ifname, link: lower, flags, mtu, operstate, link_type, address, broadcast, .. } = link;
+    let LinkShow {
+        ifname, link: lower, flags, mtu, operstate, link_type, address, broadcast, ..
+    } = link;
     let flags = flags.join(",");
     writeln!(text, "{number}: {ifname}@{lower}: <{flags}> mtu {mtu} state {operstate}")?;
     writeln!(text, "    link/{link_type} {address} brd {broadcast}")?;
@@ -35,8 +37,16 @@ fn one(text: &mut String, number: usize, link: &LinkShow, statistics: bool) -> s
     }
     if statistics {
         for (name, stats) in [("RX", &link.stats64.rx), ("TX", &link.stats64.tx)] {
-            writeln!(text, "    {name}:  {:>14} {:>13} {:>8} {:>8}", "bytes", "packets", "errors", "dropped")?;
-            writeln!(text, "         {:>14} {:>13} {:>8} {:>8}", stats.bytes, stats.packets, stats.errors, stats.dropped)?;
+            writeln!(
+                text,
+                "    {name}:  {:>14} {:>13} {:>8} {:>8}",
+                "bytes", "packets", "errors", "dropped"
+            )?;
+            writeln!(
+                text,
+                "         {:>14} {:>13} {:>8} {:>8}",
+                stats.bytes, stats.packets, stats.errors, stats.dropped
+            )?;
         }
         for Drops { direction, reason, frames } in &extra.drops {
             writeln!(text, "    dropped {direction} {reason} {frames}")?;
@@ -61,12 +71,19 @@ mod tests {
             link_type: "ether".into(),
             address: "02:00:00:00:00:01".into(),
             broadcast: "ff:ff:ff:ff:ff:ff".into(),
-            linkinfo: LinkInfo { info_kind: "macvlan".into(), info_data: InfoData { mode: "bridge".into() } },
+            linkinfo: LinkInfo {
+                info_kind: "macvlan".into(),
+                info_data: InfoData { mode: "bridge".into() },
+            },
             stats64: Stats64 { rx: Stats { packets: 7, ..Stats::default() }, tx: Stats::default() },
             mvswitch: Extra {
                 socket: Some("/run/mv0.sock".into()),
                 role: Some("server".into()),
-                drops: vec![Drops { direction: "receive".into(), reason: "runt".into(), frames: 3 }],
+                drops: vec![Drops {
+                    direction: "receive".into(),
+                    reason: "runt".into(),
+                    frames: 3,
+                }],
                 ..Extra::default()
             },
         };
@@ -76,6 +93,9 @@ mod tests {
              macvlan mode bridge\n    socket /run/mv0.sock role server peer absent worker 0\n"
         );
         let text = links(&[link], true);
-        assert!(text.contains("             7 ") && text.contains("dropped receive runt 3"), "{text}");
+        assert!(
+            text.contains("             7 ") && text.contains("dropped receive runt 3"),
+            "{text}"
+        );
     }
 }

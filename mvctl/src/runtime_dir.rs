@@ -14,11 +14,22 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 /// system's temporary directory.
 #[must_use]
 pub fn resolve(flag: Option<&Path>, config: Option<&Path>) -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    choose(flag.or(config), variable("RUNTIME_DIRECTORY"), variable("XDG_RUNTIME_DIR"), geteuid().as_raw())
+    let variable =
+        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    choose(
+        flag.or(config),
+        variable("RUNTIME_DIRECTORY"),
+        variable("XDG_RUNTIME_DIR"),
+        geteuid().as_raw(),
+    )
 }
 
-fn choose(said: Option<&Path>, runtime: Option<PathBuf>, xdg: Option<PathBuf>, user: u32) -> PathBuf {
+fn choose(
+    said: Option<&Path>,
+    runtime: Option<PathBuf>,
+    xdg: Option<PathBuf>,
+    user: u32,
+) -> PathBuf {
     if let Some(said) = said {
         return std::path::absolute(said).unwrap_or_else(|_| said.to_owned());
     }
@@ -37,18 +48,29 @@ fn choose(said: Option<&Path>, runtime: Option<PathBuf>, xdg: Option<PathBuf>, u
 pub fn prepare(directory: &Path) -> Result<(), String> {
     let shown = directory.display();
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.map_err(|error| format!("cannot make the runtime directory {shown}: {error}; name another with --runtime-dir"))?;
+    made.map_err(|error| {
+        format!(
+            "cannot make the runtime directory {shown}: {error}; name another with --runtime-dir"
+        )
+    })?;
     // Not following a link: it could lead anywhere by the time it is used.
-    let found = std::fs::symlink_metadata(directory).map_err(|error| format!("{shown}: {error}"))?;
+    let found =
+        std::fs::symlink_metadata(directory).map_err(|error| format!("{shown}: {error}"))?;
     if !found.is_dir() {
-        return Err(format!("the runtime directory {shown} is a symbolic link: name the real one with --runtime-dir"));
+        return Err(format!(
+            "the runtime directory {shown} is a symbolic link: name the real one with --runtime-dir"
+        ));
     }
     if found.uid() != geteuid().as_raw() {
         let owner = found.uid();
-        return Err(format!("the runtime directory {shown} belongs to user {owner}: name another with --runtime-dir"));
+        return Err(format!(
+            "the runtime directory {shown} belongs to user {owner}: name another with --runtime-dir"
+        ));
     }
     if found.mode() & 0o022 != 0 {
-        return Err(format!("others may write to the runtime directory {shown}: type chmod go-w {shown}"));
+        return Err(format!(
+            "others may write to the runtime directory {shown}: type chmod go-w {shown}"
+        ));
     }
     Ok(())
 }

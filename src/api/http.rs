@@ -26,9 +26,8 @@ pub(super) async fn serve(listener: TcpListener, registry: Registry) {
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .with_state(state);
-    let listener = listener
-        .set_nonblocking(true)
-        .and_then(|()| tokio::net::TcpListener::from_std(listener));
+    let listener =
+        listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
     let served = match listener {
         Ok(listener) => axum::serve(listener, router).await,
         Err(error) => Err(error),
@@ -44,7 +43,9 @@ async fn metrics(State(state): State<Metrics>) -> Response {
     };
     let encoder = TextEncoder::new();
     match encoder.encode_to_string(&state.registry.gather()) {
-        Ok(text) => ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response()
+        }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

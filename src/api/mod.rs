@@ -45,7 +45,8 @@ pub fn spawn(control: Handle, options: Options) -> Result<Api, String> {
     clear_stale(&control_socket)?;
     let shown = control_socket.display().to_string();
     let failed = |error: std::io::Error| format!("cannot open the control socket {shown}: {error}");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let listener = {
         let _context = runtime.enter();
         // The directory is ours alone, so nobody comes between this and the next line.

@@ -155,7 +155,11 @@ fn is_id(id: &Value) -> bool {
 fn read_request(message: Value) -> Result<Request, RpcError> {
     let invalid = |sentence: &str| RpcError::protocol(INVALID_REQUEST, sentence.to_owned());
     let Value::Object(mut message) = message else {
-        let sentence = if message.is_array() { "batches are not supported: send one request per line" } else { "not a request object" };
+        let sentence = if message.is_array() {
+            "batches are not supported: send one request per line"
+        } else {
+            "not a request object"
+        };
         return Err(invalid(sentence));
     };
     if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
@@ -189,7 +193,9 @@ mod tests {
             calls.fetch_add(1, Ordering::Relaxed);
             async move {
                 match request {
-                    Request::LinkDel(link) => Err(RpcError::enoent(format!("there is no link {}", link.name))),
+                    Request::LinkDel(link) => {
+                        Err(RpcError::enoent(format!("there is no link {}", link.name)))
+                    }
                     request => Ok(json!(format!("{request:?}"))),
                 }
             }
@@ -212,13 +218,22 @@ mod tests {
     async fn requests_and_what_is_wrong_with_them() {
         let (_dir, path) = served(Arc::default()).await;
         let mut stream = connect(&path).await;
-        let answer = ask(&mut stream, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"link.show\"}\n").await;
+        let answer =
+            ask(&mut stream, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"link.show\"}\n").await;
         assert_eq!(answer["id"], 7);
         assert!(answer["result"].is_string(), "{answer}");
         for (line, code, id) in [
-            ("{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"link.del\",\"params\":{\"name\":\"x\"}}", -32000, json!("a")),
+            (
+                "{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"link.del\",\"params\":{\"name\":\"x\"}}",
+                -32000,
+                json!("a"),
+            ),
             ("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"link.frob\"}", -32601, json!(1)),
-            ("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"link.del\",\"params\":{\"name\":7}}", -32602, json!(1)),
+            (
+                "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"link.del\",\"params\":{\"name\":7}}",
+                -32602,
+                json!(1),
+            ),
             ("{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"link.show\"}", -32600, Value::Null),
             ("{\"id\":3,\"method\":\"link.show\"}", -32600, json!(3)),
             ("{\"jsonrpc\":\"2.0\",\"id\":3}", -32600, json!(3)),
@@ -228,7 +243,11 @@ mod tests {
             ("\u{1}\u{fffd}", -32700, Value::Null),
         ] {
             let answer = ask(&mut stream, &format!("{line}\n")).await;
-            assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{line}: {answer}");
+            assert_eq!(
+                (&answer["error"]["code"], &answer["id"]),
+                (&json!(code), &id),
+                "{line}: {answer}"
+            );
         }
         let deep = "[".repeat(10_000);
         assert_eq!(ask(&mut stream, &format!("{deep}\n")).await["error"]["code"], -32700);
@@ -240,7 +259,11 @@ mod tests {
         let (_dir, path) = served(Arc::clone(&calls)).await;
         let mut stream = connect(&path).await;
         let note = "{\"jsonrpc\":\"2.0\",\"method\":\"link.show\"}\n\n";
-        let answer = ask(&mut stream, &format!("{note}{{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"link.show\"}}\n")).await;
+        let answer = ask(
+            &mut stream,
+            &format!("{note}{{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"link.show\"}}\n"),
+        )
+        .await;
         assert_eq!(answer["id"], 9);
         assert_eq!(calls.load(Ordering::Relaxed), 2);
     }
@@ -271,7 +294,10 @@ mod tests {
             silent.push(connect(&path).await);
         }
         let mut last = connect(&path).await;
-        last.get_mut().write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"link.show\"}\n").await.unwrap();
+        last.get_mut()
+            .write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"link.show\"}\n")
+            .await
+            .unwrap();
         let mut line = String::new();
         assert!(timeout(Duration::from_millis(200), last.read_line(&mut line)).await.is_err());
         silent.pop();

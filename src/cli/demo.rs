@@ -26,18 +26,28 @@ const GUEST_MB: u32 = 64;
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 10), Ipv4Addr::new(10, 0, 0, 11)];
 
 /// What a mode lets two guests do; `None`: as the wire reflects frames or not.
-const MODES: [(&str, Option<bool>); 3] = [("bridge", Some(true)), ("private", Some(false)), ("vepa", None)];
+const MODES: [(&str, Option<bool>); 3] =
+    [("bridge", Some(true)), ("private", Some(false)), ("vepa", None)];
 
 pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let directory = runtime_dir::resolve(args.runtime_dir.as_deref(), None);
-    let mut client = Client::connect(&directory.join(runtime_dir::CONTROL_SOCKET)).map_err(Failure::runtime)?;
+    let mut client =
+        Client::connect(&directory.join(runtime_dir::CONTROL_SOCKET)).map_err(Failure::runtime)?;
     let [first, second] = choose(show(&mut client)?)?;
     let scratch = Scratch::new(&directory)?;
     let mut a = Guest::start(&first, ADDRESSES[0], &scratch.0)?;
     let mut b = Guest::start(&second, ADDRESSES[1], &scratch.0)?;
-    println!("guest {} on {}   guest {} on {}   host {} on the wire", a.address, a.link, b.address, b.link, wire::ADDRESS);
+    println!(
+        "guest {} on {}   guest {} on {}   host {} on the wire",
+        a.address,
+        a.link,
+        b.address,
+        b.link,
+        wire::ADDRESS
+    );
 
-    let modes = [&first, &second].map(|link| (link.ifname.clone(), link.linkinfo.info_data.mode.clone()));
+    let modes =
+        [&first, &second].map(|link| (link.ifname.clone(), link.linkinfo.info_data.mode.clone()));
     let judged = play(args.count, &mut client, &mut a, &mut b);
     // The links go back to what they were, whatever happened.
     for (name, mode) in modes {
@@ -61,12 +71,17 @@ fn play(count: u32, client: &mut Client, a: &mut Guest, b: &mut Guest) -> Result
         let before = drops(client)?;
         let direct = ping(a, b.address, &b.link.clone(), count)?;
         let back = ping(b, a.address, &a.link.clone(), count)?;
-        let wire = ping(a, wire::ADDRESS, "the wire", count)? && ping(b, wire::ADDRESS, "the wire", count)?;
+        let wire = ping(a, wire::ADDRESS, "the wire", count)?
+            && ping(b, wire::ADDRESS, "the wire", count)?;
         good &= wire && direct == back && expected.is_none_or(|expected| direct == expected);
         match (mode, direct) {
-            ("private", false) => println!("   guest and guest do not reach each other: that is what private means"),
+            ("private", false) => {
+                println!("   guest and guest do not reach each other: that is what private means")
+            }
             ("vepa", true) => println!("   guest and guest met on the wire, which reflects frames"),
-            ("vepa", false) => println!("   guest and guest would meet on a wire that reflects frames: this one does not"),
+            ("vepa", false) => println!(
+                "   guest and guest would meet on a wire that reflects frames: this one does not"
+            ),
             _ => {}
         }
         let after = drops(client)?;
@@ -75,7 +90,10 @@ fn play(count: u32, client: &mut Client, a: &mut Guest, b: &mut Guest) -> Result
             (more > 0).then(|| format!("{what} +{more}"))
         });
         let moved: Vec<String> = moved.collect();
-        println!("   drops: {}", if moved.is_empty() { "none".to_owned() } else { moved.join(", ") });
+        println!(
+            "   drops: {}",
+            if moved.is_empty() { "none".to_owned() } else { moved.join(", ") }
+        );
     }
     Ok(good)
 }
@@ -103,7 +121,9 @@ fn call(client: &mut Client, request: &Request) -> Result<serde_json::Value, Fai
 fn show(client: &mut Client) -> Result<Vec<LinkShow>, Failure> {
     let links = call(client, &Request::LinkShow(Name::default()))?;
     serde_json::from_value(links).map_err(|error| {
-        Failure::runtime(ClientError::Unreachable(format!("the daemon speaks another version: {error}")))
+        Failure::runtime(ClientError::Unreachable(format!(
+            "the daemon speaks another version: {error}"
+        )))
     })
 }
 
@@ -135,7 +155,8 @@ fn choose(links: Vec<LinkShow>) -> Result<[LinkShow; 2], Failure> {
 fn drops(client: &mut Client) -> Result<BTreeMap<String, u64>, Failure> {
     let mut all = BTreeMap::new();
     for link in show(client)? {
-        let places = [(&link.ifname, &link.mvswitch.drops), (&link.link, &link.mvswitch.lower_drops)];
+        let places =
+            [(&link.ifname, &link.mvswitch.drops), (&link.link, &link.mvswitch.lower_drops)];
         for (port, drops) in places {
             for drop in drops {
                 all.insert(format!("{port} {} {}", drop.direction, drop.reason), drop.frames);
@@ -151,7 +172,8 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new(runtime_dir: &Path) -> Result<Self, Failure> {
         let path = runtime_dir.join(format!("demo-{}", std::process::id()));
-        std::fs::create_dir(&path).map_err(|error| Failure::runtime(format!("{}: {error}", path.display())))?;
+        std::fs::create_dir(&path)
+            .map_err(|error| Failure::runtime(format!("{}: {error}", path.display())))?;
         Ok(Self(path))
     }
 }
@@ -173,7 +195,9 @@ struct Guest {
 
 impl Guest {
     fn start(link: &LinkShow, address: Ipv4Addr, scratch: &Path) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::runtime(format!("the demo guest cannot start: {error}"));
+        let failed = |error: std::io::Error| {
+            Failure::runtime(format!("the demo guest cannot start: {error}"))
+        };
         let program = std::env::current_exe().map_err(failed)?;
         let mut child = Command::new(program)
             .arg("demo-guest")
@@ -188,9 +212,16 @@ impl Guest {
             .spawn()
             .map_err(failed)?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
-        let Some(output) = output else { return Err(Failure::runtime("the demo guest has no output")) };
-        let mut guest =
-            Self { link: link.ifname.clone(), address, child, input, output: BufReader::new(output) };
+        let Some(output) = output else {
+            return Err(Failure::runtime("the demo guest has no output"));
+        };
+        let mut guest = Self {
+            link: link.ifname.clone(),
+            address,
+            child,
+            input,
+            output: BufReader::new(output),
+        };
         match guest.answer()?.as_str() {
             "ready" => Ok(guest),
             other => Err(Failure::runtime(format!("the demo guest said: {other}"))),
@@ -200,7 +231,9 @@ impl Guest {
     fn ask(&mut self, question: &str) -> Result<String, Failure> {
         if let Some(input) = &mut self.input {
             let asked = writeln!(input, "{question}").and_then(|()| input.flush());
-            asked.map_err(|error| Failure::runtime(format!("the guest on {} is gone: {error}", self.link)))?;
+            asked.map_err(|error| {
+                Failure::runtime(format!("the guest on {} is gone: {error}", self.link))
+            })?;
         }
         self.answer()
     }

@@ -9,9 +9,10 @@ mod demo;
 mod run;
 mod stats;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use mvctl::runtime_dir;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
@@ -38,7 +39,7 @@ impl Failure {
 pub fn main(args: Args) -> ExitCode {
     start_log(&args.log_level);
     let result = match args.command {
-        Some(Command::Check(check)) => check_config(check.config),
+        Some(Command::Check(check)) => check_config(&check.config),
         Some(Command::Demo(demo)) => demo::run(&demo),
         Some(Command::DemoGuest(options)) => demo::guest_options(&options)
             .and_then(|options| guest::run(&options))
@@ -54,14 +55,23 @@ pub fn main(args: Args) -> ExitCode {
     }
 }
 
-fn check_config(path: PathBuf) -> Result<(), Failure> {
-    let config = load(&path)?;
-    println!("{}: fine ({} lowers, {} links)", path.display(), config.lowers.len(), config.links.len());
+fn check_config(path: &Path) -> Result<(), Failure> {
+    let (config, _) = load(path, None)?;
+    println!(
+        "{}: fine ({} lowers, {} links)",
+        path.display(),
+        config.lowers.len(),
+        config.links.len()
+    );
     Ok(())
 }
 
-fn load(path: &std::path::Path) -> Result<Config, Failure> {
-    Config::load(path).map_err(Failure::usage)
+/// The config, and the runtime directory that its sockets are below.
+fn load(path: &Path, runtime_dir: Option<&Path>) -> Result<(Config, PathBuf), Failure> {
+    let mut config = Config::load(path).map_err(Failure::usage)?;
+    let runtime_dir = runtime_dir::resolve(runtime_dir, config.switch.runtime_dir.as_deref());
+    config.resolve_sockets(&runtime_dir).map_err(Failure::usage)?;
+    Ok((config, runtime_dir))
 }
 
 /// Log lines go to standard error. `level` is a level or a filter such as

@@ -12,17 +12,17 @@ use nix::sys::signal::{SigSet, Signal};
 use super::args::RunArgs;
 use super::{Failure, load, stats};
 use crate::control::{Handle, StartError, Switch};
-use crate::{api, dpdk, metrics};
+use crate::{api, config, dpdk, metrics};
 
 /// A stop that takes longer than this is cut short.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
     let path = &args.config;
-    let mut config = load(path)?;
-    let runtime_dir =
-        runtime_dir::resolve(args.runtime_dir.as_deref(), config.switch.runtime_dir.as_deref());
-    config.resolve_sockets(&runtime_dir).map_err(Failure::usage)?;
+    let (config, runtime_dir) = load(path, args.runtime_dir.as_deref())?;
+    for word in &args.eal {
+        config::check_eal_arg(config.eal.memory, word).map_err(Failure::usage)?;
+    }
     runtime_dir::prepare(&runtime_dir).map_err(Failure::runtime)?;
     // Before any thread starts: all of them inherit it.
     let signals = block_signals();
@@ -43,8 +43,11 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
         })?;
     let registry = metrics::registry(switch.inventory()).map_err(Failure::runtime)?;
     let control_socket = runtime_dir.join("control.sock");
-    let options =
-        api::Options { control_socket: control_socket.clone(), metrics: metrics_listener, registry };
+    let options = api::Options {
+        control_socket: control_socket.clone(),
+        metrics: metrics_listener,
+        registry,
+    };
     let api = match api::spawn(switch.handle(), options) {
         Ok(api) => api,
         Err(error) => {
@@ -88,9 +91,13 @@ fn print_banner(
     switch.describe().iter().for_each(|line| say(line));
     for worker in &switch.inventory().load().workers {
         let core = worker.core.map_or_else(|| "any".to_owned(), |core| core.to_string());
-        say(&format!("worker {}  core {core}   control core {}", worker.index, switch.control_core));
+        say(&format!(
+            "worker {}  core {core}   control core {}",
+            worker.index, switch.control_core
+        ));
     }
-    let metrics = metrics.map_or_else(String::new, |address| format!("   metrics http://{address}/metrics"));
+    let metrics =
+        metrics.map_or_else(String::new, |address| format!("   metrics http://{address}/metrics"));
     say(&format!("control {}{metrics}", control_socket.display()));
     say("ready    attach guests, or try: mvswitch demo");
 }

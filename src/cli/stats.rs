@@ -69,7 +69,8 @@ impl Snapshot {
 
 fn render(before: &Snapshot, now: &Snapshot) -> String {
     let seconds = now.at.duration_since(before.at).as_secs_f64().max(1e-9);
-    let old: HashMap<&str, &Totals> = before.ports.iter().map(|(name, totals)| (&**name, totals)).collect();
+    let old: HashMap<&str, &Totals> =
+        before.ports.iter().map(|(name, totals)| (&**name, totals)).collect();
     let rate = |now: u64, before: u64| (now.saturating_sub(before)) as f64 / seconds;
     let mut text = String::new();
     // Writing to a String cannot fail.
@@ -99,7 +100,8 @@ fn render(before: &Snapshot, now: &Snapshot) -> String {
         }
     }
     for ((index, core, totals), (_, _, was)) in now.workers.iter().zip(&before.workers) {
-        let (busy, idle) = (totals.busy.saturating_sub(was.busy), totals.idle.saturating_sub(was.idle));
+        let (busy, idle) =
+            (totals.busy.saturating_sub(was.busy), totals.idle.saturating_sub(was.idle));
         let frames = totals.frames.saturating_sub(was.frames);
         let batches = totals.batches.saturating_sub(was.batches);
         let core = core.map_or_else(|| "any".to_owned(), |core| core.to_string());

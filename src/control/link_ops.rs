@@ -14,18 +14,26 @@ use mvctl::proto::{LinkAdd, LinkSet, Request, RpcError};
 use serde_json::{Value, json};
 
 use super::registry::Link;
-use super::{Control, compile, show};
+use super::{Control, Outcome, compile, show};
 use crate::config::{self, Endpoint, LinkConfig, Role};
 
-type Outcome<T> = Result<T, RpcError>;
+/// What a request that was carried out is answered with, and when.
+pub(super) enum Answer {
+    /// At once.
+    Now(Value),
+    /// When no port has this socket or device any more.
+    AfterEnd { resource: String, result: Value },
+}
 
 impl Control {
     /// Carries out a request.
-    pub(super) fn carry_out(&mut self, request: &Request) -> Outcome<Value> {
+    pub(super) fn carry_out(&mut self, request: &Request) -> Outcome<Answer> {
         match request {
-            Request::LinkShow(which) => show::links(&self.registry, which.name.as_deref()),
-            Request::LinkAdd(link) => self.link_add(link),
-            Request::LinkSet(change) => self.link_set(change),
+            Request::LinkShow(which) => {
+                show::links(&self.registry, which.name.as_deref()).map(Answer::Now)
+            }
+            Request::LinkAdd(link) => self.link_add(link).map(Answer::Now),
+            Request::LinkSet(change) => self.link_set(change).map(Answer::Now),
             Request::LinkDel(link) => self.link_del(&link.name),
         }
     }
@@ -47,7 +55,8 @@ impl Control {
         let LinkAdd { name, link, mode, address, mtu, up, .. } = request;
         config::check_name(name).map_err(RpcError::einval)?;
         let Some(lower) = self.registry.lower(link) else {
-            let lowers: Vec<&str> = self.registry.lowers.iter().map(|lower| &*lower.config.name).collect();
+            let lowers: Vec<&str> =
+                self.registry.lowers.iter().map(|lower| &*lower.config.name).collect();
             let lowers = lowers.join(", ");
             return Err(RpcError::enodev(format!("there is no lower {link}: there are {lowers}")));
         };
@@ -62,7 +71,8 @@ impl Control {
         };
         let most = lower.config.mtu;
         let mtu = i64::from(mtu.unwrap_or(most));
-        let mtu = config::check_mtu(mtu, most, &format!(", the mtu of {link}")).map_err(RpcError::einval)?;
+        let mtu = config::check_mtu(mtu, most, &format!(", the mtu of {link}"))
+            .map_err(RpcError::einval)?;
         let endpoint = self.endpoint(request).map_err(RpcError::einval)?;
         let up = up.unwrap_or(true);
         Ok(LinkConfig { name: name.clone(), lower: link.clone(), mode, address, mtu, up, endpoint })
@@ -72,13 +82,16 @@ impl Control {
         let LinkAdd { name, socket, role, device, .. } = request;
         match (socket, device) {
             (Some(_), Some(_)) => Err("a link has a socket or a device, not both".to_owned()),
-            (None, Some(_)) if role.is_some() => Err("role goes with socket, not with device".to_owned()),
+            (None, Some(_)) if role.is_some() => {
+                Err("role goes with socket, not with device".to_owned())
+            }
             (None, Some(device)) => {
                 config::check_link_device(device)?;
                 Ok(Endpoint::Device(device.clone()))
             }
             (socket, None) => {
-                let socket = socket.as_ref().map_or_else(|| config::default_socket(name), PathBuf::from);
+                let socket =
+                    socket.as_ref().map_or_else(|| config::default_socket(name), PathBuf::from);
                 let role = role.as_deref().map_or(Ok(Role::Server), config::parse_role)?;
                 let socket = config::check_socket_path(&self.opener.runtime_dir, &socket)?;
                 Ok(Endpoint::Vhost { socket, role })
@@ -89,16 +102,24 @@ impl Control {
     /// Opens the port of a link and enters it into the registry, from which the
     /// next publication takes it.
     pub(super) fn open_link(&mut self, link: LinkConfig) -> Outcome<()> {
-        if self.registry.links.contains_key(&link.name) || self.registry.lower(&link.name).is_some() {
+        if self.registry.links.contains_key(&link.name) || self.registry.lower(&link.name).is_some()
+        {
             return Err(RpcError::eexist(format!("{} exists already", link.name)));
         }
         if link.up {
             self.check_clash(&link)?;
         }
         let resource = resource(&link.endpoint);
-        let holder = self.registry.links.values().find(|other| self::resource(&other.config.endpoint) == resource);
+        let holder = self
+            .registry
+            .links
+            .values()
+            .find(|other| self::resource(&other.config.endpoint) == resource);
         if let Some(holder) = holder {
-            return Err(RpcError::eaddrinuse(format!("{resource} belongs to link {}", holder.config.name)));
+            return Err(RpcError::eaddrinuse(format!(
+                "{resource} belongs to link {}",
+                holder.config.name
+            )));
         }
         if self.publisher.is_closing(&resource) {
             return Err(RpcError::ebusy(format!("{resource} is still being closed: try again")));
@@ -121,7 +142,10 @@ impl Control {
     fn check_clash(&self, link: &LinkConfig) -> Outcome<()> {
         let clash = self.registry.links.values().find(|other| {
             let other = &other.config;
-            other.up && other.lower == link.lower && other.address == link.address && other.name != link.name
+            other.up
+                && other.lower == link.lower
+                && other.address == link.address
+                && other.name != link.name
         });
         match clash {
             Some(other) => Err(RpcError::eaddrinuse(format!(
@@ -160,15 +184,14 @@ impl Control {
         }
     }
 
-    fn link_del(&mut self, name: &str) -> Outcome<Value> {
-        if !self.registry.links.contains_key(name) {
-            return Err(no_link(name));
-        }
+    fn link_del(&mut self, name: &str) -> Outcome<Answer> {
+        let Some(link) = self.registry.links.get(name) else { return Err(no_link(name)) };
+        let resource = resource(&link.config.endpoint);
         self.forget_link(name);
         // Removing a link cannot make two others clash.
         self.publish()?;
         tracing::info!(link = %name, "link deleted");
-        Ok(json!({ "name": name }))
+        Ok(Answer::AfterEnd { resource, result: json!({ "name": name }) })
     }
 
     /// Takes a link out of the registry; its port closes with the last plan

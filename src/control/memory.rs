@@ -63,9 +63,11 @@ impl Profile {
         let room = mtu.saturating_add(OVERHEAD).max(2048);
         let queues = u32::from(workers);
         let lowers = u32::try_from(config.lowers.len()).unwrap_or(0);
-        let ethdevs = config.links.iter().filter(|link| matches!(link.endpoint, Endpoint::Device(_)));
+        let ethdevs =
+            config.links.iter().filter(|link| matches!(link.endpoint, Endpoint::Device(_)));
         let ethdevs = u32::try_from(ethdevs.count()).unwrap_or(0);
-        let per_queue = 2 * (lowers * u32::from(LOWER_DESCRIPTORS) + ethdevs * u32::from(LINK_DESCRIPTORS));
+        let per_queue =
+            2 * (lowers * u32::from(LOWER_DESCRIPTORS) + ethdevs * u32::from(LINK_DESCRIPTORS));
         let buffers = SPARE + queues * (per_queue + 2 * Pool::CACHE);
         let bytes = u64::from(buffers) * Pool::bytes_per_buffer(room);
         let needed = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).saturating_add(EAL_MB);
@@ -120,7 +122,8 @@ mod tests {
         let demo = "[[lower]]\nname = \"a\"\ndevice = \"demo\"\n";
         let huge = format!("[eal]\nmemory = \"huge\"\n{demo}");
         let pci = "[[lower]]\nname = \"a\"\ndevice = \"0000:8a:00.0\"\n";
-        let memory = |text: &str, free| Profile::choose_with(&parse(text), 1, free).map(|p| p.memory);
+        let memory =
+            |text: &str, free| Profile::choose_with(&parse(text), 1, free).map(|p| p.memory);
         assert_eq!(memory(demo, 0), Ok(Memory::Small));
         assert_eq!(memory(demo, 4096), Ok(Memory::Huge));
         assert_eq!(memory(&huge, 4096), Ok(Memory::Huge));

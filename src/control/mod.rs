@@ -30,6 +30,7 @@ pub use memory::Profile;
 pub use sockets::clear_stale;
 pub use switch::{StartError, Summary, Switch};
 
+use link_ops::Answer;
 use ports::Opener;
 use publish::Publisher;
 use registry::Registry;
@@ -40,10 +41,11 @@ const CARRIER: Duration = Duration::from_millis(200);
 /// How often the retiring list is looked at while there is one.
 const RETIRE: Duration = Duration::from_millis(1);
 
-/// How long a request waits for a socket or device that is still closing.
+/// How long an answer waits for a socket or device that is still closing.
 const DEFERRED: Duration = Duration::from_secs(2);
 
-type Reply = oneshot::Sender<Result<Value, RpcError>>;
+type Outcome<T> = Result<T, RpcError>;
+type Reply = oneshot::Sender<Outcome<Value>>;
 
 /// What the control thread is told.
 enum Message {
@@ -62,7 +64,7 @@ impl Handle {
     ///
     /// # Errors
     /// What the operation was refused for; the state is then unchanged.
-    pub async fn call(&self, request: Request) -> Result<Value, RpcError> {
+    pub async fn call(&self, request: Request) -> Outcome<Value> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| RpcError::eio("the switch is stopping");
         self.0.send(Message::Request(request, reply)).map_err(|_| gone(()))?;
@@ -76,9 +78,17 @@ impl Handle {
     }
 }
 
-/// A request whose socket or device is still being closed for a predecessor.
+/// What an answer waits for while control goes on.
+enum Wait {
+    /// The request's socket or device, which is being closed for a predecessor.
+    ToTry(Request),
+    /// The end of a port that was removed: then its socket is gone.
+    ForEnd { resource: String, result: Value },
+}
+
+/// A request that cannot be answered yet.
 struct Deferred {
-    request: Request,
+    wait: Wait,
     reply: Reply,
     until: Instant,
 }
@@ -104,7 +114,7 @@ impl Control {
             match self.messages.recv_timeout(limit) {
                 Ok(Message::Request(request, reply)) => {
                     let until = Instant::now() + DEFERRED;
-                    self.serve(Deferred { request, reply, until });
+                    self.serve(Deferred { wait: Wait::ToTry(request), reply, until });
                 }
                 Ok(Message::PortChanged(id)) => self.port_changed(id),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -121,18 +131,41 @@ impl Control {
         }
     }
 
-    fn serve(&mut self, deferred: Deferred) {
-        let result = self.carry_out(&deferred.request);
-        if let Err(error) = &result
-            && error.errno() == Some("EBUSY")
-            && self.publisher.is_retiring()
-            && Instant::now() < deferred.until
-        {
-            self.deferred.push(deferred);
-            return;
-        }
+    /// Answers, or defers the answer.
+    fn serve(&mut self, Deferred { wait, reply, until }: Deferred) {
+        let patient = Instant::now() < until;
+        let answer = match wait {
+            Wait::ToTry(request) => match self.carry_out(&request) {
+                Ok(Answer::Now(result)) => Ok(result),
+                Ok(Answer::AfterEnd { resource, result }) => {
+                    self.deferred.push(Deferred {
+                        wait: Wait::ForEnd { resource, result },
+                        reply,
+                        until,
+                    });
+                    return;
+                }
+                Err(error) if error.errno() == Some("EBUSY") && patient => {
+                    self.deferred.push(Deferred { wait: Wait::ToTry(request), reply, until });
+                    return;
+                }
+                Err(error) => Err(error),
+            },
+            Wait::ForEnd { resource, result }
+                if patient && self.publisher.is_closing(&resource) =>
+            {
+                self.deferred.push(Deferred {
+                    wait: Wait::ForEnd { resource, result },
+                    reply,
+                    until,
+                });
+                return;
+            }
+            // Done in any case: a worker that stalls only delays the clean-up.
+            Wait::ForEnd { result, .. } => Ok(result),
+        };
         // The client may have gone.
-        _ = deferred.reply.send(result);
+        _ = reply.send(answer);
     }
 
     fn port_changed(&mut self, id: u64) {

@@ -45,8 +45,12 @@ impl Opener {
         let stats = Arc::new(PortStats::new(usize::from(self.workers)));
         if let Some(demo) = wire::Options::parse(device) {
             let opened = wire::open(name, demo?, &options, &self.pool);
-            let (ring, host) = opened.map_err(|error| cannot_open("lower", name, device, &error))?;
-            return Ok((Port { name: name.clone(), device: Device::Ring(ring), stats }, Some(host)));
+            let (ring, host) =
+                opened.map_err(|error| cannot_open("lower", name, device, &error))?;
+            return Ok((
+                Port { name: name.clone(), device: Device::Ring(ring), stats },
+                Some(host),
+            ));
         }
         let port = EthPort::attach(device, &options, &self.pool);
         let port = port.map_err(|error| cannot_open("lower", name, device, &error))?;
@@ -82,7 +86,9 @@ impl Opener {
                 };
                 let shown = options.path.display().to_string();
                 let port = VhostPort::open(options, &self.pool);
-                Device::Vhost(port.map_err(|error| cannot_open("link", &config.name, &shown, &error))?)
+                Device::Vhost(
+                    port.map_err(|error| cannot_open("link", &config.name, &shown, &error))?,
+                )
             }
             Endpoint::Device(device) => {
                 let options = EthOptions {
@@ -93,7 +99,9 @@ impl Opener {
                     promiscuous: false,
                 };
                 let port = EthPort::attach(device, &options, &self.pool);
-                Device::Eth(port.map_err(|error| cannot_open("link", &config.name, device, &error))?)
+                Device::Eth(
+                    port.map_err(|error| cannot_open("link", &config.name, device, &error))?,
+                )
             }
         };
         let stats = Arc::new(PortStats::new(usize::from(self.workers)));

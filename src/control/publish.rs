@@ -43,7 +43,13 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>, workers: Vec<Worker>) -> Self {
-        Self { shared, workers, retiring: VecDeque::new(), closing: Vec::new(), gone: Totals::default() }
+        Self {
+            shared,
+            workers,
+            retiring: VecDeque::new(),
+            closing: Vec::new(),
+            gone: Totals::default(),
+        }
     }
 
     pub(super) fn workers(&self) -> &[Worker] {
@@ -90,7 +96,11 @@ impl Publisher {
                     let stalled = since.elapsed() >= warn_after;
                     if stalled {
                         let retiring = self.retiring.len() + 1;
-                        warn!(retiring, "a worker has not taken the new plan for {:?}", since.elapsed());
+                        warn!(
+                            retiring,
+                            "a worker has not taken the new plan for {:?}",
+                            since.elapsed()
+                        );
                     }
                     let warn_after = if stalled { warn_after * 2 } else { warn_after };
                     self.retiring.push_front(Retiring { plan, since, warn_after });

@@ -47,7 +47,13 @@ impl Lower {
 }
 
 impl Link {
-    pub(super) fn new(id: u64, config: LinkConfig, port: Port, dirty: Arc<Dirty>, worker: u16) -> Self {
+    pub(super) fn new(
+        id: u64,
+        config: LinkConfig,
+        port: Port,
+        dirty: Arc<Dirty>,
+        worker: u16,
+    ) -> Self {
         Self { id, config, port: Arc::new(port), worker, dirty, watched: None }
     }
 
@@ -179,6 +185,7 @@ impl Registry {
             core: worker.core,
             stats: Arc::clone(&worker.stats),
         });
-        self.inventory.store(Inventory { ports: lowers.chain(links).collect(), workers: workers.collect() });
+        self.inventory
+            .store(Inventory { ports: lowers.chain(links).collect(), workers: workers.collect() });
     }
 }

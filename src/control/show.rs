@@ -124,13 +124,18 @@ pub(super) fn banner(registry: &Registry) -> Vec<String> {
     for lower in &registry.lowers {
         let state = if lower.carrier { "up" } else { "no carrier" };
         let config = &lower.config;
-        let line = format!("lower  {:<12} {}  mtu {}  {state}", config.name, config.device, config.mtu);
+        let line =
+            format!("lower  {:<12} {}  mtu {}  {state}", config.name, config.device, config.mtu);
         lines.push(line);
         for link in registry.links_of(lower) {
             let config = &link.config;
             let endpoint = match &config.endpoint {
-                Endpoint::Vhost { socket, role: Role::Server } => format!("listening at {}", socket.display()),
-                Endpoint::Vhost { socket, role: Role::Client } => format!("connecting to {}", socket.display()),
+                Endpoint::Vhost { socket, role: Role::Server } => {
+                    format!("listening at {}", socket.display())
+                }
+                Endpoint::Vhost { socket, role: Role::Client } => {
+                    format!("connecting to {}", socket.display())
+                }
                 Endpoint::Device(device) => format!("device {device}"),
             };
             let down = if config.up { "" } else { "  down" };

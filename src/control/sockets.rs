@@ -22,7 +22,9 @@ pub fn clear_stale(path: &Path) -> Result<(), String> {
         Err(error) => return Err(format!("cannot look at {shown}: {error}")),
     };
     if !found.file_type().is_socket() {
-        return Err(format!("{shown} exists and is not a socket: move it away or use another path"));
+        return Err(format!(
+            "{shown} exists and is not a socket: move it away or use another path"
+        ));
     }
     if found.uid() != nix::unistd::geteuid().as_raw() {
         return Err(format!(
@@ -31,9 +33,9 @@ pub fn clear_stale(path: &Path) -> Result<(), String> {
         ));
     }
     match UnixStream::connect(path) {
-        Ok(_) => Err(format!(
-            "{shown} is in use by another process: stop that one or use another path"
-        )),
+        Ok(_) => {
+            Err(format!("{shown} is in use by another process: stop that one or use another path"))
+        }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)
             .map_err(|error| format!("cannot remove the stale socket {shown}: {error}")),
         Err(error) => Err(format!("cannot tell whether {shown} is in use: {error}")),

@@ -83,7 +83,11 @@ impl Switch {
     ///
     /// # Errors
     /// What the machine lacks or what failed. Nothing stays behind.
-    pub fn start(config: Config, runtime_dir: PathBuf, extra: &[String]) -> Result<Self, StartError> {
+    pub fn start(
+        config: Config,
+        runtime_dir: PathBuf,
+        extra: &[String],
+    ) -> Result<Self, StartError> {
         dpdk::check_release().map_err(StartError::Runtime)?;
         raise_descriptor_limit();
         let cores = Cores::choose(&config).map_err(StartError::Config)?;
@@ -99,7 +103,9 @@ impl Switch {
             extra: config.eal.args.iter().chain(extra).cloned().collect(),
         });
         let eal = eal.map_err(|error| {
-            StartError::Runtime(format!("EAL did not start: {error}. --log-level debug shows what it says"))
+            StartError::Runtime(format!(
+                "EAL did not start: {error}. --log-level debug shows what it says"
+            ))
         })?;
         pin(cores.control);
         let pool = Pool::new("mvswitch", profile.buffers, profile.room);
@@ -125,8 +131,14 @@ impl Switch {
         let workers = start_workers(&cores, config.cores.idle)?;
         let publisher = Publisher::new(workers.0, workers.1);
         registry.lowers.iter().for_each(|lower| lower.watch_device(publisher.workers()));
-        let mut control =
-            Control { switch: config.switch.name, registry, publisher, opener, messages, deferred: Vec::new() };
+        let mut control = Control {
+            switch: config.switch.name,
+            registry,
+            publisher,
+            opener,
+            messages,
+            deferred: Vec::new(),
+        };
         for link in config.links {
             if let Err(error) = control.open_link(link) {
                 control.end();
@@ -209,7 +221,11 @@ impl Cores {
         Self::choose_from(&allowed, config.cores.control, config.cores.workers.as_deref())
     }
 
-    fn choose_from(allowed: &[usize], control: usize, workers: Option<&[usize]>) -> Result<Self, String> {
+    fn choose_from(
+        allowed: &[usize],
+        control: usize,
+        workers: Option<&[usize]>,
+    ) -> Result<Self, String> {
         let workers: Vec<usize> = match workers {
             Some(list) => list.to_vec(),
             None => {
@@ -219,7 +235,9 @@ impl Cores {
                 if rest.is_empty() { vec![control] } else { rest }
             }
         };
-        for (key, core) in workers.iter().map(|&core| ("workers", core)).chain([("control", control)]) {
+        for (key, core) in
+            workers.iter().map(|&core| ("workers", core)).chain([("control", control)])
+        {
             if !allowed.contains(&core) {
                 let list: Vec<String> = allowed.iter().map(usize::to_string).collect();
                 return Err(format!(

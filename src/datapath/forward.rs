@@ -66,7 +66,14 @@ impl Forwarder {
             match frame.target() {
                 Target::Output(output) => {
                     if self.sorter.room() == 0 {
-                        deliver(&self.lcore, &mut self.burst, &mut self.batch, &mut self.sorter, segment, stats);
+                        deliver(
+                            &self.lcore,
+                            &mut self.burst,
+                            &mut self.batch,
+                            &mut self.sorter,
+                            segment,
+                            stats,
+                        );
                     }
                     self.batch.set_uses(index, 1);
                     self.sorter.add(output, index);
@@ -81,7 +88,14 @@ impl Forwarder {
                     copies += u64::from(left.saturating_sub(1));
                     for output in members {
                         if self.sorter.room() == 0 {
-                            deliver(&self.lcore, &mut self.burst, &mut self.batch, &mut self.sorter, segment, stats);
+                            deliver(
+                                &self.lcore,
+                                &mut self.burst,
+                                &mut self.batch,
+                                &mut self.sorter,
+                                segment,
+                                stats,
+                            );
                         }
                         self.sorter.add(output, index);
                         left = left.saturating_sub(1);
@@ -111,7 +125,8 @@ fn deliver(
     stats: &WorkerStats,
 ) {
     sorter.groups(|output, frames| {
-        let cell = segment.endpoint(output).and_then(|to| Some((to, to.port.stats.cell(lcore.index())?)));
+        let cell =
+            segment.endpoint(output).and_then(|to| Some((to, to.port.stats.cell(lcore.index())?)));
         let Some((to, cell)) = cell else { return };
         for chunk in frames.chunks(BURST) {
             deliver_chunk(lcore, burst, batch, to, cell, chunk);
@@ -123,7 +138,14 @@ fn deliver(
 /// Hands up to [`BURST`] frames to a port. What it does not take is dropped and
 /// counted now: nothing waits for a guest.
 #[inline]
-fn deliver_chunk(lcore: &Lcore, burst: &mut Burst, batch: &mut Batch, to: &Endpoint, cell: &Cell, frames: &[u16]) {
+fn deliver_chunk(
+    lcore: &Lcore,
+    burst: &mut Burst,
+    batch: &mut Batch,
+    to: &Endpoint,
+    cell: &Cell,
+    frames: &[u16],
+) {
     let mut lens = [0_u32; BURST];
     let mut too_long = 0;
     for &index in frames {

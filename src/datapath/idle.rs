@@ -115,7 +115,14 @@ impl Idle {
 
     /// After a turn that ended at `now` (TSC ticks) and moved frames or not.
     #[inline]
-    pub(super) fn after(&mut self, moved: bool, now: u64, plan: &Plan, worker: u16, stats: &WorkerStats) {
+    pub(super) fn after(
+        &mut self,
+        moved: bool,
+        now: u64,
+        plan: &Plan,
+        worker: u16,
+        stats: &WorkerStats,
+    ) {
         if moved {
             self.last_frame = now;
         } else if self.policy == IdlePolicy::Spin {

@@ -59,16 +59,17 @@ impl Worker {
         let waker = Arc::new(Waker::new().map_err(std::io::Error::from)?);
         let stats = Arc::new(WorkerStats::default());
         let (started, outcome) = crossbeam::channel::bounded(1);
-        let thread = std::thread::Builder::new().name(format!("mv-worker-{}", options.index)).spawn({
-            let (waker, stats) = (Arc::clone(&waker), Arc::clone(&stats));
-            move || match Lcore::register(options.index, options.core) {
-                Ok(lcore) => {
-                    _ = started.send(Ok(()));
-                    run(lcore, Idle::new(options.idle, waker), &shared, &stats);
+        let thread =
+            std::thread::Builder::new().name(format!("mv-worker-{}", options.index)).spawn({
+                let (waker, stats) = (Arc::clone(&waker), Arc::clone(&stats));
+                move || match Lcore::register(options.index, options.core) {
+                    Ok(lcore) => {
+                        _ = started.send(Ok(()));
+                        run(lcore, Idle::new(options.idle, waker), &shared, &stats);
+                    }
+                    Err(error) => _ = started.send(Err(error)),
                 }
-                Err(error) => _ = started.send(Err(error)),
-            }
-        })?;
+            })?;
         let worker = Self { index: options.index, core: options.core, stats, waker, thread };
         match outcome.recv() {
             Ok(Ok(())) => Ok(worker),

@@ -52,10 +52,12 @@ pub fn run(options: &Options) -> Result<(), String> {
     let _eal = eal.map_err(|error| format!("the demo guest cannot start: {error}"))?;
     let pool = Pool::new("guest", 2047, 2048).map_err(|error| error.to_string())?;
     let device = format!("net_virtio_user0,path={},mac={}", options.socket.display(), options.mac);
-    let eth = EthOptions { queues: 1, users: u16::MAX, descriptors: 256, mtu: 1500, promiscuous: false };
+    let eth =
+        EthOptions { queues: 1, users: u16::MAX, descriptors: 256, mtu: 1500, promiscuous: false };
     let pool = Arc::new(pool);
-    let port = EthPort::attach(&device, &eth, &pool)
-        .map_err(|error| format!("the demo guest cannot attach to {}: {error}", options.socket.display()))?;
+    let port = EthPort::attach(&device, &eth, &pool).map_err(|error| {
+        format!("the demo guest cannot attach to {}: {error}", options.socket.display())
+    })?;
 
     let (lines, commands) = unbounded();
     std::thread::spawn(move || {
@@ -70,7 +72,12 @@ pub fn run(options: &Options) -> Result<(), String> {
     served.map_err(|_| "the demo guest failed".to_owned())?
 }
 
-fn serve(options: &Options, port: &EthPort, pool: &Pool, commands: &Receiver<String>) -> Result<(), String> {
+fn serve(
+    options: &Options,
+    port: &EthPort,
+    pool: &Pool,
+    commands: &Receiver<String>,
+) -> Result<(), String> {
     let lcore = Lcore::helper().map_err(|error| error.to_string())?;
     let new_host = || Host::new(options.mac, options.address, options.prefix, 1500);
     let mut host = new_host();
@@ -118,7 +125,9 @@ fn serve(options: &Options, port: &EthPort, pool: &Pool, commands: &Receiver<Str
 fn parse_ping(line: &str) -> Option<Pings> {
     let mut words = line.split_whitespace();
     let series = match (words.next()?, words.next(), words.next()) {
-        ("ping", Some(address), Some(count)) => Pings::new(address.parse().ok()?, count.parse().ok()?),
+        ("ping", Some(address), Some(count)) => {
+            Pings::new(address.parse().ok()?, count.parse().ok()?)
+        }
         _ => return None,
     };
     words.next().is_none().then_some(series)

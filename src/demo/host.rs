@@ -12,7 +12,9 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::socket::icmp;
 use smoltcp::time::Instant as Time;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, Icmpv4Packet, Icmpv4Repr, IpAddress, IpCidr};
+use smoltcp::wire::{
+    EthernetAddress, HardwareAddress, Icmpv4Packet, Icmpv4Repr, IpAddress, IpCidr,
+};
 
 /// Identifier of our echo requests.
 const IDENT: u16 = 0x6d76;
@@ -55,9 +57,8 @@ impl Host {
             // Room for one address is always there.
             _ = addresses.push(IpCidr::new(IpAddress::Ipv4(address), prefix));
         });
-        let buffer = || {
-            icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 16], vec![0; 4096])
-        };
+        let buffer =
+            || icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 16], vec![0; 4096]);
         let mut socket = icmp::Socket::new(buffer(), buffer());
         // Fails only for a socket that is bound already.
         _ = socket.bind(icmp::Endpoint::Ident(IDENT));
@@ -81,18 +82,21 @@ impl Host {
 
     /// Lets the host work. Returns the frames it sends.
     pub fn poll(&mut self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let now = Time::from_micros(i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX));
+        let now =
+            Time::from_micros(i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX));
         self.interface.poll(now, &mut self.frames, &mut self.sockets);
         self.frames.outbound.drain(..)
     }
 
     /// Sends one echo request. Returns whether the socket took it.
     pub fn send_echo(&mut self, to: Ipv4Addr, sequence: u16) -> bool {
-        let request = Icmpv4Repr::EchoRequest { ident: IDENT, seq_no: sequence, data: b"mvswitch demo" };
+        let request =
+            Icmpv4Repr::EchoRequest { ident: IDENT, seq_no: sequence, data: b"mvswitch demo" };
         let socket = self.sockets.get_mut::<icmp::Socket<'_>>(self.icmp);
         match socket.send(request.buffer_len(), IpAddress::Ipv4(to)) {
             Ok(room) => {
-                request.emit(&mut Icmpv4Packet::new_unchecked(room), &ChecksumCapabilities::default());
+                request
+                    .emit(&mut Icmpv4Packet::new_unchecked(room), &ChecksumCapabilities::default());
                 true
             }
             Err(_) => false,
@@ -150,7 +154,8 @@ impl Pings {
             }
             return false;
         }
-        self.replies.len() >= usize::from(self.wanted) || since.is_none_or(|since| since >= PATIENCE)
+        self.replies.len() >= usize::from(self.wanted)
+            || since.is_none_or(|since| since >= PATIENCE)
     }
 }
 
@@ -215,7 +220,8 @@ mod tests {
 
     #[test]
     fn nobody_answers_for_an_absent_host() {
-        let mut host = Host::new(MacAddr::new([2, 0, 0, 0, 0, 1]), Ipv4Addr::new(10, 0, 0, 1), 24, 1500);
+        let mut host =
+            Host::new(MacAddr::new([2, 0, 0, 0, 0, 1]), Ipv4Addr::new(10, 0, 0, 1), 24, 1500);
         let mut pings = Pings::new(Ipv4Addr::new(10, 0, 0, 9), 2);
         let mut arp = 0;
         while !pings.step(&mut host) {

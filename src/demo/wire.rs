@@ -148,7 +148,9 @@ impl End {
     }
 
     fn take(&mut self, frame: Mbuf, outbound: &mut Burst) {
-        let Some(destination) = frame.bytes().first_chunk().copied().map(MacAddr::new) else { return };
+        let Some(destination) = frame.bytes().first_chunk().copied().map(MacAddr::new) else {
+            return;
+        };
         let wanted = self.host.wants(destination);
         if wanted {
             self.host.input(frame.bytes());

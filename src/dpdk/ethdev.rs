@@ -90,16 +90,21 @@ impl EthPort {
             // SAFETY: EAL runs; the text is NUL-terminated and copied.
             attempt("rte_dev_probe", || unsafe { sys::rte_dev_probe(devargs.as_ptr()) })?;
         }
-        let id = find(name).ok_or_else(|| DpdkError {
+        let missing = DpdkError {
             call: "rte_eth_dev_get_port_by_name",
             errno: nix::libc::ENODEV,
             said: None,
-        })?;
+        };
+        let id = find(name).ok_or(missing)?;
         Self::start(id, options, pool)
     }
 
     /// Sets up and starts ethdev `id`, which becomes this value's own.
-    pub(super) fn start(id: u16, options: &EthOptions, pool: &Arc<Pool>) -> Result<Self, DpdkError> {
+    pub(super) fn start(
+        id: u16,
+        options: &EthOptions,
+        pool: &Arc<Pool>,
+    ) -> Result<Self, DpdkError> {
         if !ATTACHED.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
             return Err(DpdkError { call: "rte_dev_probe", errno: nix::libc::EBUSY, said: None });
         }
@@ -128,7 +133,9 @@ impl EthPort {
         let id = self.id;
         let mut facts = sys::rte_eth_dev_info::default();
         // SAFETY: `facts` is writable.
-        attempt("rte_eth_dev_info_get", || unsafe { sys::rte_eth_dev_info_get(id, &raw mut facts) })?;
+        attempt("rte_eth_dev_info_get", || unsafe {
+            sys::rte_eth_dev_info_get(id, &raw mut facts)
+        })?;
         self.device = facts.device;
         let rx_queues = options.queues.min(facts.max_rx_queues);
         let tx_queues = options.queues.min(facts.max_tx_queues);
@@ -173,11 +180,15 @@ impl EthPort {
         if options.promiscuous {
             // A device without the notion (a ring) hears everything anyway.
             // SAFETY: the device is started.
-            _ = attempt("rte_eth_promiscuous_enable", || unsafe { sys::rte_eth_promiscuous_enable(id) });
+            _ = attempt("rte_eth_promiscuous_enable", || unsafe {
+                sys::rte_eth_promiscuous_enable(id)
+            });
         }
         let mut address = sys::rte_ether_addr::default();
         // SAFETY: `address` is writable.
-        attempt("rte_eth_macaddr_get", || unsafe { sys::rte_eth_macaddr_get(id, &raw mut address) })?;
+        attempt("rte_eth_macaddr_get", || unsafe {
+            sys::rte_eth_macaddr_get(id, &raw mut address)
+        })?;
         let text = |text: *const std::ffi::c_char| {
             // SAFETY: names are NUL-terminated and live as long as the device.
             let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) });
@@ -190,7 +201,8 @@ impl EthPort {
             rx_queues,
             tx_queues,
         };
-        let flags = |count: u16| (0..count).map(|_| CachePadded::new(AtomicBool::new(false))).collect();
+        let flags =
+            |count: u16| (0..count).map(|_| CachePadded::new(AtomicBool::new(false))).collect();
         self.rx = flags(rx_queues);
         self.tx = flags(tx_queues);
         self.shared_tx = tx_queues < options.users;
@@ -253,8 +265,9 @@ impl EthPort {
         }
         // SAFETY: the queue exists and has no other user now; the handles are
         // valid, and those the device takes leave the burst.
-        let sent = burst
-            .drain_front(|frames, count| unsafe { sys::mv_tx_burst(self.id, queue, frames, count) });
+        let sent = burst.drain_front(|frames, count| unsafe {
+            sys::mv_tx_burst(self.id, queue, frames, count)
+        });
         if self.shared_tx {
             lock.store(false, Ordering::Release);
         }

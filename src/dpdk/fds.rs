@@ -16,7 +16,9 @@ use nix::sys::socket::{SockaddrLike, SockaddrStorage, getsockname};
 /// `if_index`; empty for 0, which is what a device without interface has.
 pub(super) fn packet_sockets(if_index: u32) -> Vec<OwnedFd> {
     let bound = |address: &SockaddrStorage| {
-        address.as_link_addr().is_some_and(|link| if_index != 0 && link.ifindex() == if_index as usize)
+        address
+            .as_link_addr()
+            .is_some_and(|link| if_index != 0 && link.ifindex() == if_index as usize)
     };
     sockets(bound).into_iter().filter_map(|fd| fd.try_clone_to_owned().ok()).collect()
 }
@@ -31,7 +33,10 @@ pub(super) fn has_hung_up(path: &Path) -> bool {
     sockets(ours).into_iter().any(|fd| {
         let mut fds = [PollFd::new(fd, PollFlags::empty())];
         let polled = poll(&mut fds, PollTimeout::ZERO);
-        let hung_up = fds.iter().filter_map(PollFd::revents).any(|events| events.contains(PollFlags::POLLHUP));
+        let hung_up = fds
+            .iter()
+            .filter_map(PollFd::revents)
+            .any(|events| events.contains(PollFlags::POLLHUP));
         // The listening socket itself reports a hang-up, too: it has no peer.
         polled.is_ok() && hung_up && !is_listening(fd)
     })
@@ -46,10 +51,14 @@ fn sockets<'a>(wanted: impl Fn(&SockaddrStorage) -> bool) -> Vec<BorrowedFd<'a>>
     let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let open = open.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok());
     // What is no socket makes getsockname fail.
-    let matches = |fd: &RawFd| getsockname::<SockaddrStorage>(*fd).is_ok_and(|address| {
-        matches!(address.family().map(|family| family as i32), Some(libc::AF_PACKET | libc::AF_UNIX))
-            && wanted(&address)
-    });
+    let matches = |fd: &RawFd| {
+        getsockname::<SockaddrStorage>(*fd).is_ok_and(|address| {
+            matches!(
+                address.family().map(|family| family as i32),
+                Some(libc::AF_PACKET | libc::AF_UNIX)
+            ) && wanted(&address)
+        })
+    };
     open.filter(matches)
         // SAFETY: open a moment ago, and its owner (a device being set up, a
         // connection whose callback runs) closes it on this thread only.

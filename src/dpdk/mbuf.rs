@@ -202,7 +202,10 @@ impl Burst {
     /// Lets `receive` write handles behind those held: it gets the place and
     /// the room, and returns how many it wrote.
     #[inline]
-    pub(super) fn fill(&mut self, receive: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16) -> usize {
+    pub(super) fn fill(
+        &mut self,
+        receive: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16,
+    ) -> usize {
         let room = u16::try_from(BURST - self.len).unwrap_or(0);
         // SAFETY: `len` <= BURST, so the place is inside or one past the array.
         let place = unsafe { self.frames.as_mut_ptr().add(self.len) };
@@ -214,7 +217,10 @@ impl Burst {
     /// Lets `transmit` take handles from the front: it gets them and their
     /// number, and returns how many the device now owns.
     #[inline]
-    pub(super) fn drain_front(&mut self, transmit: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16) -> usize {
+    pub(super) fn drain_front(
+        &mut self,
+        transmit: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16,
+    ) -> usize {
         let len = std::mem::take(&mut self.len);
         let count = u16::try_from(len).unwrap_or(0);
         let sent = usize::from(transmit(self.frames.as_mut_ptr().cast(), count)).min(len);

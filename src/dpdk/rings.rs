@@ -43,7 +43,11 @@ impl RingPair {
     ///
     /// # Errors
     /// The failed call. Nothing is left behind.
-    pub fn wire(name: &str, options: &EthOptions, pool: &Arc<Pool>) -> Result<(Self, Self), DpdkError> {
+    pub fn wire(
+        name: &str,
+        options: &EthOptions,
+        pool: &Arc<Pool>,
+    ) -> Result<(Self, Self), DpdkError> {
         let mut rings = Rings(Vec::new());
         for direction in ["a", "b"] {
             for queue in 0..options.queues {
@@ -51,7 +55,8 @@ impl RingPair {
                 // SAFETY: EAL runs; the name is copied; -1 is SOCKET_ID_ANY.
                 // Flags 0: any number of producers and consumers.
                 let ring = unsafe { sys::rte_ring_create(ring.as_ptr(), SLOTS, -1, 0) };
-                let ring = NonNull::new(ring).ok_or_else(|| DpdkError::new("rte_ring_create", -1))?;
+                let ring =
+                    NonNull::new(ring).ok_or_else(|| DpdkError::new("rte_ring_create", -1))?;
                 rings.0.push(ring);
             }
         }

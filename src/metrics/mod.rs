@@ -48,7 +48,9 @@ struct Families {
 
 impl Families {
     fn new() -> prometheus::Result<Self> {
-        let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help), labels)
+        };
         Ok(Self {
             receive_packets: counter(
                 "mvswitch_port_receive_packets_total",
@@ -104,7 +106,8 @@ impl Families {
     }
 
     fn all(&self) -> [&dyn Collector; 6] {
-        let Self { receive_packets, receive_bytes, transmit_packets, transmit_bytes, drops, up } = self;
+        let Self { receive_packets, receive_bytes, transmit_packets, transmit_bytes, drops, up } =
+            self;
         [receive_packets, receive_bytes, transmit_packets, transmit_bytes, drops, up]
     }
 }
@@ -131,7 +134,8 @@ mod tests {
     #[test]
     fn families_are_valid_and_complete() {
         let families = Families::new().unwrap();
-        let totals = Totals { rx_packets: 3, rx_drops: [1; DropReason::COUNT], ..Totals::default() };
+        let totals =
+            Totals { rx_packets: 3, rx_drops: [1; DropReason::COUNT], ..Totals::default() };
         families.add("mv0", true, &totals);
         let text = prometheus::TextEncoder::new();
         let collected: Vec<_> = families.all().into_iter().flat_map(Collector::collect).collect();
@@ -139,8 +143,12 @@ mod tests {
         assert!(text.contains("mvswitch_port_receive_packets_total{port=\"mv0\"} 3"), "{text}");
         for reason in DropReason::ALL {
             for (direction, frames) in [("receive", 1), ("transmit", 0)] {
-                let labels = format!("direction=\"{direction}\",port=\"mv0\",reason=\"{}\"", reason.name());
-                assert!(text.contains(&format!("mvswitch_port_drop_total{{{labels}}} {frames}")), "{text}");
+                let labels =
+                    format!("direction=\"{direction}\",port=\"mv0\",reason=\"{}\"", reason.name());
+                assert!(
+                    text.contains(&format!("mvswitch_port_drop_total{{{labels}}} {frames}")),
+                    "{text}"
+                );
             }
         }
         assert!(registry(InventoryHandle::default()).is_ok());

@@ -33,7 +33,8 @@ impl Rig {
             Arc::new(Port { name: format!("p{index}"), device, stats })
         });
         let ports: Vec<_> = ports.collect();
-        let rules = modes.iter().zip(1..).map(|(&mode, last)| LinkRule { mac: mac(last), mode, up: true });
+        let rules =
+            modes.iter().zip(1..).map(|(&mode, last)| LinkRule { mac: mac(last), mode, up: true });
         let rules: Vec<_> = rules.collect();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let workers = (0..workers).map(|index| {
@@ -55,13 +56,20 @@ impl Rig {
 
     pub fn plan(&self) -> Plan {
         let fib = compile(&LowerRules { links: &self.rules, host: false }).unwrap();
-        let endpoint = |port: &Arc<Port>| Some(Endpoint { port: Arc::clone(port), max_frame: MAX_FRAME });
+        let endpoint =
+            |port: &Arc<Port>| Some(Endpoint { port: Arc::clone(port), max_frame: MAX_FRAME });
         let (lower, links) = self.ports.split_first().unwrap();
-        let endpoints = [endpoint(lower), None].into_iter().chain(links.iter().map(endpoint)).collect();
+        let endpoints =
+            [endpoint(lower), None].into_iter().chain(links.iter().map(endpoint)).collect();
         let workers = u16::try_from(self.workers.len()).unwrap();
         let mut polls = vec![Vec::new(); usize::from(workers)];
         for queue in 0..lower.rx_queues().min(workers) {
-            polls[usize::from(queue)].push(Poll { segment: 0, ingress: Output::WIRE, queue, budget: 128 });
+            polls[usize::from(queue)].push(Poll {
+                segment: 0,
+                ingress: Output::WIRE,
+                queue,
+                budget: 128,
+            });
         }
         for (slot, _) in (0..).zip(links) {
             let poll = Poll { segment: 0, ingress: Output::link(slot), queue: 0, budget: 32 };

@@ -23,7 +23,12 @@ pub fn auto_idles_and_wakes_by_a_ring(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (lower, far_lower) = bench.wire("a", 1);
     let (link, far_link) = bench.wire("b", 1);
-    let rig = Rig::start(vec![Device::Ring(lower), Device::Ring(link)], &[Mode::Bridge], 1, IdlePolicy::Auto);
+    let rig = Rig::start(
+        vec![Device::Ring(lower), Device::Ring(link)],
+        &[Mode::Bridge],
+        1,
+        IdlePolicy::Auto,
+    );
     let wire = Peer { bench, ring: far_lower, lcore: &lcore };
     let guest = Peer { bench, ring: far_link, lcore: &lcore };
     assert_idle_is_cheap();
@@ -42,7 +47,12 @@ pub fn auto_idles_and_wakes_by_a_guest(bench: &Bench) {
     let (near, far) = bench.wire("a", 1);
     let (port, guest, _) = vhost_pair(bench, 1);
     let kick = port.wake_fd().expect("the guest's kick descriptor");
-    let rig = Rig::start(vec![Device::Ring(near), Device::Vhost(port)], &[Mode::Bridge], 1, IdlePolicy::Auto);
+    let rig = Rig::start(
+        vec![Device::Ring(near), Device::Vhost(port)],
+        &[Mode::Bridge],
+        1,
+        IdlePolicy::Auto,
+    );
     rig.workers[0].waker.watch(&kick).unwrap();
     let wire = Peer { bench, ring: far, lcore: &lcore };
     assert_idle_is_cheap();

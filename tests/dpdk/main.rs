@@ -32,7 +32,10 @@ const CASES: &[Case] = &[
     ("a_second_guest_is_refused", ports::a_second_guest_is_refused),
     ("a_vhost_port_carries_frames_both_ways", ports::a_vhost_port_carries_frames_both_ways),
     ("modes_decide_who_gets_what", switching::modes_decide_who_gets_what),
-    ("illegal_frames_are_dropped_with_a_reason", switching::illegal_frames_are_dropped_with_a_reason),
+    (
+        "illegal_frames_are_dropped_with_a_reason",
+        switching::illegal_frames_are_dropped_with_a_reason,
+    ),
     ("a_full_ring_drops_at_once", switching::a_full_ring_drops_at_once),
     ("order_is_kept_between_two_ports", switching::order_is_kept_between_two_ports),
     ("a_broadcast_reaches_many", switching::a_broadcast_reaches_many),

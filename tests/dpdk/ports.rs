@@ -41,7 +41,10 @@ pub fn burst_owns_its_frames(bench: &Bench) {
             break;
         }
     }
-    assert_eq!(burst.clear() + sent, usize::try_from(bench.pool.in_use()).unwrap() + BURST - sent % BURST);
+    assert_eq!(
+        burst.clear() + sent,
+        usize::try_from(bench.pool.in_use()).unwrap() + BURST - sent % BURST
+    );
     // Frames left in the rings come back with them.
     drop((near, far));
 }
@@ -68,7 +71,10 @@ pub fn devices_that_cannot_be_opened_say_why(bench: &Bench) {
     ] {
         let error = EthPort::attach(device, &options(1), &bench.pool).expect_err(device);
         let text = error.to_string();
-        assert!(text.contains("rte_") && (text.contains(needle) || error.errno != 0), "{device}: {text}");
+        assert!(
+            text.contains("rte_") && (text.contains(needle) || error.errno != 0),
+            "{device}: {text}"
+        );
     }
     // Nothing of a failed attempt is in the way of the next.
     drop(EthPort::attach("net_null0", &options(1), &bench.pool).unwrap());
@@ -97,7 +103,10 @@ pub fn vhost_pair(bench: &Bench, number: u8) -> (VhostPort, EthPort, Arc<AtomicU
     let path = bench.path(&format!("v{number}.sock"));
     let counted = Arc::clone(&changes);
     let changed = Box::new(move || _ = counted.fetch_add(1, Ordering::Relaxed));
-    let port = VhostPort::open(VhostOptions { path: path.clone(), role: Role::Server, changed }, &bench.pool);
+    let port = VhostPort::open(
+        VhostOptions { path: path.clone(), role: Role::Server, changed },
+        &bench.pool,
+    );
     let port = port.unwrap();
     assert!(!port.connected());
     let device = format!("net_virtio_user{number},path={},mac={}", path.display(), mac(number));

@@ -78,7 +78,10 @@ pub fn illegal_frames_are_dropped_with_a_reason(bench: &Bench) {
     peers[1].send(&frame(mac(2), mac(1), 0, 1519));
     peers[1].send(&frame(mac(2), mac(1), 1, 1518));
     peers[1].send(&frame(mac(2), mac(1), 2, 18));
-    assert_eq!(peers[2].receive_count(2).iter().map(|bytes| tag(bytes)).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(
+        peers[2].receive_count(2).iter().map(|bytes| tag(bytes)).collect::<Vec<_>>(),
+        [1, 2]
+    );
 
     rig.rules[0].up = false;
     rig.publish();
@@ -154,7 +157,10 @@ pub fn a_broadcast_reaches_many(bench: &Bench) {
     }
     for peer in &peers[1..] {
         let got = peer.receive_count(256);
-        assert_eq!(got.iter().map(|bytes| tag(bytes)).collect::<Vec<_>>(), (0..256).collect::<Vec<_>>());
+        assert_eq!(
+            got.iter().map(|bytes| tag(bytes)).collect::<Vec<_>>(),
+            (0..256).collect::<Vec<_>>()
+        );
     }
     let totals = rig.stop();
     assert_eq!(totals[0].copies, 256 * 13);

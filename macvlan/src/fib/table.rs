@@ -76,7 +76,10 @@ impl MacTable {
             if let [a, b] = *pair
                 && key(a) == key(b)
             {
-                return Err(DuplicateMac { mac: MacAddr::from_key(a), values: (value(a), value(b)) });
+                return Err(DuplicateMac {
+                    mac: MacAddr::from_key(a),
+                    values: (value(a), value(b)),
+                });
             }
         }
         // At most half full; small tables a quarter, so that lines rarely overflow.
@@ -96,7 +99,8 @@ impl MacTable {
                 }
             }
         }
-        Ok(best.map_or_else(Self::default, |(spill, layout)| Self::from(layout, spill, entries.len())))
+        Ok(best
+            .map_or_else(Self::default, |(spill, layout)| Self::from(layout, spill, entries.len())))
     }
 
     fn from(layout: Layout, spill: usize, len: usize) -> Self {
@@ -233,7 +237,8 @@ impl Layout {
             let home = bucket_of(key(entry), self.multiplier, self.shift);
             for distance in 0..count {
                 let bucket = self.buckets.get_mut((home + distance) % count);
-                let free = bucket.and_then(|bucket| bucket.0.iter_mut().find(|slot| **slot == EMPTY));
+                let free =
+                    bucket.and_then(|bucket| bucket.0.iter_mut().find(|slot| **slot == EMPTY));
                 if let Some(slot) = free {
                     *slot = entry;
                     spill = spill.max(distance);
@@ -272,7 +277,8 @@ mod tests {
         // Three lines for one: they run over the end of the table.
         let keys = colliding(21);
         let mut layout = Layout::new(64, 0);
-        let entries: Vec<u64> = keys.iter().zip(0..).map(|(&key, value): (_, u64)| key | value << 48).collect();
+        let entries: Vec<u64> =
+            keys.iter().zip(0..).map(|(&key, value): (_, u64)| key | value << 48).collect();
         let spill = layout.fill(&entries);
         assert_eq!(spill, 2);
         let table = MacTable::from(layout, spill, entries.len());

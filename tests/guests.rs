@@ -1,0 +1,362 @@
+//! testpmd guests on the switch: exact accounts, restarts, crashes, churn.
+//!
+//! Every frame that a guest sent must be one that the switch received, and every
+//! frame that the switch delivered must be one that a guest received; what lies
+//! between is dropped with a reason. [`Switch::stop`] checks the switch's own sum.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{HugePages, Need, PATIENCE, PortCounters, Switch, Testpmd, Vdev};
+use common::{have, pause, wait_until};
+use serde_json::json;
+
+const A: &str = "02:00:00:00:00:10";
+const B: &str = "02:00:00:00:00:11";
+
+/// Frames that each guest must get before a test believes in them.
+const MILLION: u64 = 1_000_000;
+
+const TESTPMD: &[Need] = &[Need::Program("dpdk-testpmd"), Need::Program("stdbuf")];
+
+/// One worker on core 1, a lower that swallows everything, and these links.
+fn config(memory: &str, links: &str) -> String {
+    format!(
+        "[cores]\ncontrol = 0\nworkers = \"1\"\n[eal]\nmemory = \"{memory}\"\n\
+         [[lower]]\nname = \"lan0\"\ndevice = \"net_null0,no-rx=1\"\n{links}"
+    )
+}
+
+/// A bridge link of `lan0`; `end` is its socket or device.
+fn link(name: &str, address: &str, end: &str) -> String {
+    format!(
+        "[[macvlan]]\nname = \"{name}\"\nlink = \"lan0\"\nmode = \"bridge\"\n\
+         address = \"{address}\"\n{end}\n"
+    )
+}
+
+/// mv0 and mv1 on the sockets mv0.sock and mv1.sock.
+fn two_links(memory: &str) -> String {
+    let mv0 = link("mv0", A, "socket = \"mv0.sock\"");
+    let mv1 = link("mv1", B, "socket = \"mv1.sock\"");
+    config(memory, &format!("{mv0}{mv1}"))
+}
+
+/// Two guests, A on mv0 and B on mv1, each sending to the other.
+fn two_guests(switch: &Switch) -> [Vdev; 2] {
+    [
+        Vdev::virtio_user(&switch.socket("mv0.sock"), A).to(B),
+        Vdev::virtio_user(&switch.socket("mv1.sock"), B).to(A),
+    ]
+}
+
+/// Lets port 0 and 1 of `guests` send to each other until both have got `frames` more.
+#[track_caller]
+fn exchange(guests: &mut Testpmd, frames: u64) {
+    let before = [0, 1].map(|port| guests.stats(port).rx_packets);
+    guests.go();
+    wait_until("frames arrive at both guests", Duration::from_secs(60), || {
+        [0, 1].iter().all(|&port| guests.stats(port).rx_packets >= before[port] + frames)
+    });
+    guests.halt();
+    // What is still on its way shall arrive, and nothing new be sent.
+    guests.forward("rxonly");
+    guests.go();
+}
+
+/// Compares the guests' counts with the switch's, frame by frame; returns the switch's.
+#[track_caller]
+fn compare(switch: &Switch, guests: &mut Testpmd) -> [PortCounters; 2] {
+    let ports = switch.ports_at_rest(["mv0", "mv1"]);
+    for (index, port) in ports.iter().enumerate() {
+        let guest = guests.stats(index);
+        assert_eq!(guest.tx_packets, port.received, "sent by guest {index}: {port:?}");
+        assert_eq!(guest.tx_bytes, port.received_bytes, "bytes of guest {index}: {port:?}");
+        assert_eq!(guest.rx_packets, port.transmitted, "delivered to guest {index}: {port:?}");
+        assert_eq!(guest.rx_bytes, port.transmitted_bytes, "bytes to guest {index}: {port:?}");
+        let other = &ports[1 - index];
+        assert_eq!(
+            port.received,
+            other.transmitted + other.dropped("ring_full"),
+            "every frame from guest {index} is delivered or counted: {ports:?}"
+        );
+    }
+    ports
+}
+
+#[test]
+fn a_million_frames_without_huge_pages() {
+    if !have("a_million_frames_without_huge_pages", TESTPMD) {
+        return;
+    }
+    let switch = Switch::start(&two_links("4k"));
+    let mut guests = Testpmd::start("guests", "flowgen", &two_guests(&switch));
+    switch.wait_up(&["mv0", "mv1"], true);
+    exchange(&mut guests, MILLION);
+    let [mv0, mv1] = compare(&switch, &mut guests);
+    guests.quit();
+    let stopped = switch.stop();
+    assert_eq!(stopped.received, mv0.received + mv1.received);
+    assert!(stopped.delivered >= 2 * MILLION, "{stopped:?}");
+}
+
+#[test]
+fn a_million_frames_on_huge_pages() {
+    let needs = [TESTPMD, &[Need::Root, Need::Path("/proc/sys/vm/nr_hugepages")]].concat();
+    if !have("a_million_frames_on_huge_pages", &needs) {
+        return;
+    }
+    let pages = HugePages::reserve(512);
+    let free = HugePages::free();
+    let switch = Switch::start(&two_links("huge"));
+    assert!(HugePages::free() < free, "the switch does not use huge pages: {}", switch.said());
+    let mut guests = Testpmd::start_huge("guests", "flowgen", &two_guests(&switch));
+    switch.wait_up(&["mv0", "mv1"], true);
+    exchange(&mut guests, MILLION);
+    compare(&switch, &mut guests);
+    guests.quit();
+    switch.stop();
+    assert_eq!(HugePages::free(), free, "huge pages are left behind");
+    drop(pages);
+}
+
+#[test]
+fn two_processes_lose_nothing_that_fits_the_rings() {
+    if !have("two_processes_lose_nothing_that_fits_the_rings", TESTPMD) {
+        return;
+    }
+    const IN_FLIGHT: u64 = 8 * 32;
+    let switch = Switch::start(&two_links("4k"));
+    let [a, b] = two_guests(&switch);
+    let mut b = Testpmd::start("guest b", "macswap", &[b]);
+    let mut a = Testpmd::start("guest a", "macswap", &[a]);
+    switch.wait_up(&["mv0", "mv1"], true);
+    b.go();
+    a.go_with_bursts(8);
+    wait_until("the frames go round", PATIENCE, || a.stats(0).rx_packets > 20 * IN_FLIGHT);
+    // A keeps what comes back, so that the frames end there.
+    a.halt();
+    a.forward("rxonly");
+    a.go();
+    let [mv0, mv1] = switch.ports_at_rest(["mv0", "mv1"]);
+    let (a_stats, b_stats) = (a.stats(0), b.stats(0));
+    assert_eq!((a_stats.tx_packets, a_stats.rx_packets), (mv0.received, mv0.transmitted));
+    assert_eq!((b_stats.tx_packets, b_stats.rx_packets), (mv1.received, mv1.transmitted));
+    assert_eq!(a_stats.tx_packets, b_stats.rx_packets);
+    assert_eq!(
+        (a_stats.rx_packets, mv0.all_dropped(), mv1.all_dropped()),
+        (b_stats.tx_packets, 0, 0)
+    );
+    a.quit();
+    b.quit();
+    switch.stop();
+}
+
+#[test]
+fn one_way_from_a_sender_to_a_receiver() {
+    if !have("one_way_from_a_sender_to_a_receiver", TESTPMD) {
+        return;
+    }
+    let switch = Switch::start(&two_links("4k"));
+    let [a, b] = two_guests(&switch);
+    let mut receiver = Testpmd::start("receiver", "rxonly", &[b]);
+    let mut sender = Testpmd::start("sender", "txonly", &[a]);
+    switch.wait_up(&["mv0", "mv1"], true);
+    receiver.go();
+    sender.go();
+    wait_until("a million frames are sent", PATIENCE, || sender.stats(0).tx_packets >= MILLION);
+    sender.halt();
+    let [mv0, mv1] = switch.ports_at_rest(["mv0", "mv1"]);
+    // Sender and receiver share a core, so the receiver's ring runs full: that is the point.
+    assert_eq!(sender.stats(0).tx_packets, mv0.received);
+    assert_eq!(receiver.stats(0).rx_packets, mv1.transmitted);
+    assert_eq!(mv0.received, mv1.transmitted + mv1.dropped("ring_full"), "{mv0:?} {mv1:?}");
+    assert!(mv1.transmitted > 1000, "{mv1:?}");
+    sender.quit();
+    receiver.quit();
+    switch.stop();
+}
+
+#[test]
+fn a_link_can_be_the_guest_of_another_vhost() {
+    if !have("a_link_can_be_the_guest_of_another_vhost", TESTPMD) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let vhosts = [Vdev::vhost(&path("0")).to(B), Vdev::vhost(&path("1")).to(A)];
+    let mut guests = Testpmd::start("vhosts", "flowgen", &vhosts);
+    let device = |index: usize| {
+        let path = path(&index.to_string());
+        format!("device = \"net_virtio_user{index},path={},queue_size=1024\"", path.display())
+    };
+    let links = [link("mv0", A, &device(0)), link("mv1", B, &device(1))].concat();
+    let switch = Switch::start(&config("4k", &links));
+    switch.wait_up(&["mv0", "mv1"], true);
+    exchange(&mut guests, MILLION);
+    let ports = switch.ports_at_rest(["mv0", "mv1"]);
+    for (index, port) in ports.iter().enumerate() {
+        let guest = guests.stats(index);
+        assert_eq!(guest.tx_packets, port.received, "sent by testpmd's port {index}: {port:?}");
+        assert_eq!(guest.rx_packets, port.transmitted, "delivered to port {index}: {port:?}");
+        let other = &ports[1 - index];
+        assert_eq!(port.received, other.transmitted + other.dropped("ring_full"), "{ports:?}");
+    }
+    switch.stop();
+    guests.quit();
+}
+
+#[test]
+fn a_listening_guest_survives_a_restart_of_the_switch() {
+    if !have("a_listening_guest_survives_a_restart_of_the_switch", TESTPMD) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let end = |name: &str| format!("socket = \"{}\"\nrole = \"client\"", path(name).display());
+    let links = [link("mv0", A, &end("a")), link("mv1", B, &end("b"))].concat();
+    let config = config("4k", &links);
+    // The switch is there first: a guest that listens waits for it before it says a word.
+    let switch = Switch::start(&config);
+    let guests = [
+        Vdev::virtio_user_server(&path("a"), A).to(B),
+        Vdev::virtio_user_server(&path("b"), B).to(A),
+    ];
+    let mut guests = Testpmd::start("guests", "flowgen", &guests);
+    switch.wait_up(&["mv0", "mv1"], true);
+    guests.go();
+    flows_to_both(&mut guests, 100_000);
+    assert!(switch.stop().delivered >= 200_000);
+
+    let switch = Switch::start(&config);
+    switch.wait_up(&["mv0", "mv1"], true);
+    flows_to_both(&mut guests, 100_000);
+    guests.halt();
+    switch.ports_at_rest(["mv0", "mv1"]);
+    assert!(switch.stop().delivered >= 200_000);
+    guests.quit();
+}
+
+/// Waits until both ports of running `guests` have got `frames` more.
+#[track_caller]
+fn flows_to_both(guests: &mut Testpmd, frames: u64) {
+    let before = [0, 1].map(|port| guests.stats(port).rx_packets);
+    wait_until("traffic flows", PATIENCE, || {
+        [0, 1].iter().all(|&port| guests.stats(port).rx_packets >= before[port] + frames)
+    });
+}
+
+#[test]
+fn a_killed_guest_comes_back_and_traffic_resumes() {
+    if !have("a_killed_guest_comes_back_and_traffic_resumes", TESTPMD) {
+        return;
+    }
+    let switch = Switch::start(&two_links("4k"));
+    let [a, b] = two_guests(&switch);
+    let mut other = Testpmd::start("other", "flowgen", &[b]);
+    other.go();
+    for round in 0..3 {
+        let mut guest = Testpmd::start("victim", "flowgen", std::slice::from_ref(&a));
+        switch.wait_up(&["mv0", "mv1"], true);
+        guest.go();
+        let before = other.stats(0).rx_packets;
+        wait_until("both directions flow", PATIENCE, || {
+            guest.stats(0).rx_packets > 10_000 && other.stats(0).rx_packets > before + 10_000
+        });
+        guest.kill();
+        switch.wait_up(&["mv0"], false);
+        assert!(switch.metrics().is_up("mv1"), "round {round}: the other guest was cut off too");
+        let absent = switch.port("mv0").dropped("peer_absent");
+        wait_until("frames to nobody are counted", PATIENCE, || {
+            switch.port("mv0").dropped("peer_absent") > absent + 1000
+        });
+    }
+    other.halt();
+    let [mv0, mv1] = switch.ports_at_rest(["mv0", "mv1"]);
+    assert_eq!(other.stats(0).tx_packets, mv1.received);
+    assert_eq!(mv1.received, mv0.transmitted + mv0.all_dropped(), "{mv0:?} {mv1:?}");
+    other.quit();
+    switch.stop();
+}
+
+#[test]
+fn a_second_connection_is_refused_and_the_first_goes_on() {
+    if !have("a_second_connection_is_refused_and_the_first_goes_on", TESTPMD) {
+        return;
+    }
+    let mut switch = Switch::start(&two_links("4k"));
+    let mut guests = Testpmd::start("guests", "flowgen", &two_guests(&switch));
+    switch.wait_up(&["mv0", "mv1"], true);
+    guests.go();
+    flows_to_both(&mut guests, 10_000);
+    for _ in 0..10 {
+        assert!(is_hung_up(&switch.socket("mv0.sock")), "a second connection was accepted");
+    }
+    flows_to_both(&mut guests, 10_000);
+    guests.halt();
+    guests.forward("rxonly");
+    guests.go();
+    compare(&switch, &mut guests);
+    guests.quit();
+    // That somebody knocked may be worth a word to the operator.
+    switch.allow("mv0");
+    switch.stop();
+}
+
+/// True if the switch ends a connection to `socket` at once.
+#[track_caller]
+fn is_hung_up(socket: &Path) -> bool {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    match stream.read(&mut [0; 16]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+#[test]
+fn links_come_and_go_under_traffic() {
+    if !have("links_come_and_go_under_traffic", TESTPMD) {
+        return;
+    }
+    let switch = Switch::start(&two_links("4k"));
+    let mut guests = Testpmd::start("guests", "flowgen", &two_guests(&switch));
+    switch.wait_up(&["mv0", "mv1"], true);
+    guests.go();
+    flows_to_both(&mut guests, 10_000);
+    let come_and_go = |with_guest: bool| {
+        let link = json!({"name": "mv9", "link": "lan0", "mode": "bridge", "socket": "mv9.sock"});
+        switch.rpc("link.add", link);
+        let knock = with_guest.then(|| UnixStream::connect(switch.socket("mv9.sock")).unwrap());
+        switch.rpc("link.del", json!({"name": "mv9"}));
+        if let Some(mut stream) = knock {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            assert!(matches!(stream.read(&mut [0; 16]), Ok(0) | Err(_)), "still connected");
+        }
+        assert!(!switch.socket("mv9.sock").exists(), "the socket is left");
+    };
+    // What is made once and kept is not a leak.
+    come_and_go(true);
+    pause(Duration::from_millis(200));
+    let before = switch.open_files();
+    for round in 0..100 {
+        come_and_go(round % 2 == 1);
+    }
+    wait_until("descriptors return", PATIENCE, || switch.open_files() <= before);
+    let names = switch.rpc("link.show", json!({})).to_string();
+    assert!(names.contains("mv0") && names.contains("mv1") && !names.contains("mv9"), "{names}");
+
+    flows_to_both(&mut guests, 10_000);
+    guests.halt();
+    guests.forward("rxonly");
+    guests.go();
+    // No frame of the others was lost on the way: compare() allows full rings alone.
+    compare(&switch, &mut guests);
+    guests.quit();
+    switch.stop();
+}
