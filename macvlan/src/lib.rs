@@ -2,7 +2,7 @@
 //!
 //! This crate owns what a macvlan *is*: addresses ([`mac`]), the immutable MAC
 //! table and the verdicts that the workers read ([`fib`]), the reasons a frame
-//! can be dropped for ([`drop`]), and the compile step that turns modes and
+//! can be dropped for ([`mod@drop`]), and the compile step that turns modes and
 //! admin states into that table ([`rules`]). Anyone may call it; it never
 //! allocates on the lookup path, never blocks and knows no port, queue or
 //! mbuf: a link is a small number here, a frame is its [`fib::Head`].

@@ -1,6 +1,6 @@
 //! The compiled rules against a naive model that knows nothing of tables: the
 //! statements as sentences, one `if` each. And a named test per statement.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use macvlan::drop::DropReason;
 use macvlan::fib::{Fib, Head, Output, Target, Verdict};

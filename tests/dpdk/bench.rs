@@ -14,19 +14,24 @@ use mvswitch::datapath::{
 use super::mac;
 
 /// One lower and its links, polled by one or more workers.
-pub struct Rig {
-    pub shared: Arc<Shared>,
-    pub workers: Vec<Worker>,
-    pub ports: Vec<Arc<Port>>,
-    pub rules: Vec<LinkRule>,
+pub(crate) struct Rig {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) ports: Vec<Arc<Port>>,
+    pub(crate) rules: Vec<LinkRule>,
 }
 
 /// Limit of a port with an MTU of 1,500 bytes.
-pub const MAX_FRAME: u32 = 1518;
+pub(crate) const MAX_FRAME: u32 = 1518;
 
 impl Rig {
     /// `devices`: the lower first. Link `n` (from 1) has address `mac(n)`.
-    pub fn start(devices: Vec<Device>, modes: &[Mode], workers: u16, idle: IdlePolicy) -> Self {
+    pub(crate) fn start(
+        devices: Vec<Device>,
+        modes: &[Mode],
+        workers: u16,
+        idle: IdlePolicy,
+    ) -> Self {
         let shared = Arc::new(Shared::default());
         let ports = devices.into_iter().enumerate().map(|(index, device)| {
             let stats = Arc::new(PortStats::new(usize::from(workers)));
@@ -54,7 +59,7 @@ impl Rig {
         rig
     }
 
-    pub fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         let fib = compile(&LowerRules { links: &self.rules, host: false }).unwrap();
         let endpoint =
             |port: &Arc<Port>| Some(Endpoint { port: Arc::clone(port), max_frame: MAX_FRAME });
@@ -78,18 +83,18 @@ impl Rig {
         Plan::new(vec![Segment { fib, endpoints }], polls)
     }
 
-    pub fn publish(&self) {
+    pub(crate) fn publish(&self) {
         self.shared.plan.store(Arc::new(self.plan()));
         self.workers.iter().for_each(|worker| worker.waker.wake());
     }
 
-    pub fn totals(&self, port: usize) -> Totals {
+    pub(crate) fn totals(&self, port: usize) -> Totals {
         self.ports[port].stats.totals()
     }
 
     /// Ends the workers, checks that every frame is accounted for, and returns
     /// the counters by port.
-    pub fn stop(self) -> Vec<Totals> {
+    pub(crate) fn stop(self) -> Vec<Totals> {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.workers.into_iter().for_each(Worker::join);
         self.shared.plan.store(Arc::default());

@@ -19,7 +19,7 @@ const MAX_P99: Duration = Duration::from_micros(200);
 /// must hold in one of these tries.
 const TRIES: usize = 5;
 
-pub fn auto_idles_and_wakes_by_a_ring(bench: &Bench) {
+pub(crate) fn auto_idles_and_wakes_by_a_ring(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (lower, far_lower) = bench.wire("a", 1);
     let (link, far_link) = bench.wire("b", 1);
@@ -42,7 +42,7 @@ pub fn auto_idles_and_wakes_by_a_ring(bench: &Bench) {
     drop(rig.stop());
 }
 
-pub fn auto_idles_and_wakes_by_a_guest(bench: &Bench) {
+pub(crate) fn auto_idles_and_wakes_by_a_guest(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (near, far) = bench.wire("a", 1);
     let (port, guest, _) = vhost_pair(bench, 1);

@@ -3,6 +3,13 @@
 //! EAL starts once per process, so each case runs in a process of its own: this
 //! program re-executes itself with the case's name in the environment. net_ring
 //! and net_null are the devices; nothing is mocked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and waits"
+)]
 
 mod bench;
 mod idle;
@@ -76,9 +83,9 @@ fn run(name: &str) -> Result<(), Failed> {
 
 /// What every case has: EAL in the laptop profile and a pool that must be full
 /// again at the end.
-pub struct Bench {
-    pub pool: Arc<Pool>,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Bench {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) dir: tempfile::TempDir,
     _eal: Eal,
 }
 
@@ -104,44 +111,44 @@ impl Bench {
         assert_eq!(Arc::strong_count(&self.pool), 1, "a port was left open");
     }
 
-    pub fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         Path::new(self.dir.path()).join(name)
     }
 
-    pub fn wire(&self, name: &str, queues: u16) -> (RingPair, RingPair) {
+    pub(crate) fn wire(&self, name: &str, queues: u16) -> (RingPair, RingPair) {
         RingPair::wire(name, &options(queues), &self.pool).unwrap()
     }
 }
 
-pub fn options(queues: u16) -> EthOptions {
+pub(crate) fn options(queues: u16) -> EthOptions {
     EthOptions { queues, users: queues, descriptors: 256, mtu: 1500, promiscuous: false }
 }
 
-pub fn mac(last: u8) -> MacAddr {
+pub(crate) fn mac(last: u8) -> MacAddr {
     MacAddr::new([2, 0, 0, 0, 0, last])
 }
 
 /// A frame of `len` bytes from `src` to `dst` that carries `tag`.
-pub fn frame(dst: MacAddr, src: MacAddr, tag: u32, len: usize) -> Vec<u8> {
+pub(crate) fn frame(dst: MacAddr, src: MacAddr, tag: u32, len: usize) -> Vec<u8> {
     let mut bytes = [&dst.bytes()[..], &src.bytes(), &[0x88, 0xb5], &tag.to_be_bytes()].concat();
     bytes.resize(len, 0);
     bytes
 }
 
-pub fn tag(bytes: &[u8]) -> u32 {
+pub(crate) fn tag(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes[14..18].try_into().unwrap())
 }
 
 /// The far end of a wire: a peer that sends and receives.
-pub struct Peer<'a> {
-    pub bench: &'a Bench,
-    pub ring: RingPair,
-    pub lcore: &'a Lcore,
+pub(crate) struct Peer<'a> {
+    pub(crate) bench: &'a Bench,
+    pub(crate) ring: RingPair,
+    pub(crate) lcore: &'a Lcore,
 }
 
 impl Peer<'_> {
     /// Sends one frame; the ring must have room.
-    pub fn send(&self, bytes: &[u8]) {
+    pub(crate) fn send(&self, bytes: &[u8]) {
         let mut burst = Burst::new();
         assert!(burst.push(self.bench.pool.frame(bytes).expect("buffers")).is_none());
         assert_eq!(self.ring.port().tx(self.lcore, &mut burst), 1, "the wire is full");
@@ -149,7 +156,7 @@ impl Peer<'_> {
     }
 
     /// Everything that has come.
-    pub fn receive(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn receive(&self) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         let mut burst = Burst::new();
         for queue in 0..self.ring.port().info().rx_queues {
@@ -161,7 +168,7 @@ impl Peer<'_> {
     }
 
     /// Waits until `count` frames have come.
-    pub fn receive_count(&self, count: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn receive_count(&self, count: usize) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         wait_for(&format!("{count} frames"), || {
             frames.extend(self.receive());
@@ -172,7 +179,7 @@ impl Peer<'_> {
 }
 
 /// Waits for a condition, ten seconds at most.
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(10), "waited in vain for {what}");

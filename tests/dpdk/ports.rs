@@ -7,7 +7,7 @@ use mvswitch::dpdk::{BURST, Burst, EthOptions, EthPort, Lcore, Role, VhostOption
 
 use super::{Bench, frame, mac, options, tag, wait_for};
 
-pub fn burst_owns_its_frames(bench: &Bench) {
+pub(crate) fn burst_owns_its_frames(bench: &Bench) {
     let new = |tag| bench.pool.frame(&frame(mac(1), mac(2), tag, 60)).unwrap();
     let mut burst = Burst::new();
     for number in 0..BURST {
@@ -49,7 +49,7 @@ pub fn burst_owns_its_frames(bench: &Bench) {
     drop((near, far));
 }
 
-pub fn shared_frames_come_back_once(bench: &Bench) {
+pub(crate) fn shared_frames_come_back_once(bench: &Bench) {
     let frame = bench.pool.frame(&frame(mac(1), mac(2), 7, 60)).unwrap();
     let copies: Vec<_> = (0..20).map(|_| frame.share()).collect();
     assert_eq!(bench.pool.in_use(), 1);
@@ -61,7 +61,7 @@ pub fn shared_frames_come_back_once(bench: &Bench) {
     assert!(bench.pool.frame(&vec![0; 3000]).is_none(), "longer than a buffer");
 }
 
-pub fn devices_that_cannot_be_opened_say_why(bench: &Bench) {
+pub(crate) fn devices_that_cannot_be_opened_say_why(bench: &Bench) {
     for (device, needle) in [
         ("net_nonsense0", "net_nonsense0"),
         ("net_af_packet0,iface=nosuchif", "nosuchif"),
@@ -81,14 +81,14 @@ pub fn devices_that_cannot_be_opened_say_why(bench: &Bench) {
     drop(EthPort::attach("net_null0", &options(1), &bench.pool).unwrap());
 }
 
-pub fn a_device_has_one_owner(bench: &Bench) {
+pub(crate) fn a_device_has_one_owner(bench: &Bench) {
     let first = EthPort::attach("net_null3", &options(1), &bench.pool).unwrap();
     let error = EthPort::attach("net_null3", &options(1), &bench.pool).unwrap_err();
     assert_eq!(error.errno, 16, "EBUSY: {error}");
     assert_eq!(first.info().driver, "net_null");
 }
 
-pub fn worker_numbers_are_exclusive(_: &Bench) {
+pub(crate) fn worker_numbers_are_exclusive(_: &Bench) {
     let first = Lcore::register(3, Some(0)).unwrap();
     let second = std::thread::spawn(|| Lcore::register(3, None).map(|_| ()).unwrap_err().errno);
     assert_eq!(second.join().unwrap(), 16);
@@ -98,7 +98,7 @@ pub fn worker_numbers_are_exclusive(_: &Bench) {
 }
 
 /// A listening port and a virtio-user device in the same process.
-pub fn vhost_pair(bench: &Bench, number: u8) -> (VhostPort, EthPort, Arc<AtomicU32>) {
+pub(crate) fn vhost_pair(bench: &Bench, number: u8) -> (VhostPort, EthPort, Arc<AtomicU32>) {
     let changes = Arc::new(AtomicU32::new(0));
     let path = bench.path(&format!("v{number}.sock"));
     let counted = Arc::clone(&changes);
@@ -117,7 +117,7 @@ pub fn vhost_pair(bench: &Bench, number: u8) -> (VhostPort, EthPort, Arc<AtomicU
     (port, guest, changes)
 }
 
-pub fn a_second_guest_is_refused(bench: &Bench) {
+pub(crate) fn a_second_guest_is_refused(bench: &Bench) {
     let (port, guest, _) = vhost_pair(bench, 1);
     let device = format!("net_virtio_user9,path={}", port.path().display());
     assert!(EthPort::attach(&device, &options(1), &bench.pool).is_err());
@@ -130,7 +130,7 @@ pub fn a_second_guest_is_refused(bench: &Bench) {
     drop(EthPort::attach(&device, &options(1), &bench.pool).unwrap());
 }
 
-pub fn a_vhost_port_carries_frames_both_ways(bench: &Bench) {
+pub(crate) fn a_vhost_port_carries_frames_both_ways(bench: &Bench) {
     let lcore = Lcore::register(0, None).unwrap();
     let (port, guest, changes) = vhost_pair(bench, 1);
     assert!(changes.load(Ordering::Relaxed) > 0);

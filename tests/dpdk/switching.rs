@@ -26,7 +26,7 @@ fn rig<'a>(
     (Rig::start(near, modes, workers, idle), far)
 }
 
-pub fn modes_decide_who_gets_what(bench: &Bench) {
+pub(crate) fn modes_decide_who_gets_what(bench: &Bench) {
     use Mode::{Bridge, Private, Vepa};
     let lcore = Lcore::helper().unwrap();
     let (rig, peers) = rig(bench, &lcore, &[Bridge, Bridge, Vepa, Private], 1, IdlePolicy::Auto);
@@ -52,12 +52,11 @@ pub fn modes_decide_who_gets_what(bench: &Bench) {
         (4, mac(1), mac(4), &[0]),
         (4, broadcast, mac(4), &[0]),
     ];
-    let mut received = 0;
     for (number, &(from, dst, src, expected)) in (0..).zip(cases) {
         peers[from].send(&frame(dst, src, number, 60));
-        received += 1;
         wait_for("the frame to be taken", || {
-            (0..peers.len()).map(|port| rig.totals(port).rx_packets).sum::<u64>() == received
+            let received = (0..peers.len()).map(|port| rig.totals(port).rx_packets).sum::<u64>();
+            received == u64::from(number) + 1
         });
         for (port, peer) in peers.iter().enumerate() {
             let wanted = usize::from(expected.contains(&port));
@@ -71,7 +70,7 @@ pub fn modes_decide_who_gets_what(bench: &Bench) {
     assert_eq!(totals.iter().map(Totals::dropped).sum::<u64>(), 1);
 }
 
-pub fn illegal_frames_are_dropped_with_a_reason(bench: &Bench) {
+pub(crate) fn illegal_frames_are_dropped_with_a_reason(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (mut rig, peers) = rig(bench, &lcore, &[Mode::Bridge, Mode::Bridge], 1, IdlePolicy::Auto);
     peers[1].send(&[2; 13]);
@@ -99,7 +98,7 @@ pub fn illegal_frames_are_dropped_with_a_reason(bench: &Bench) {
     assert_eq!(totals[0].rx_drops[DropReason::UnknownUnicast.index()], 1);
 }
 
-pub fn a_full_ring_drops_at_once(bench: &Bench) {
+pub(crate) fn a_full_ring_drops_at_once(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (rig, peers) = rig(bench, &lcore, &[Mode::Bridge, Mode::Bridge], 1, IdlePolicy::Spin);
     // Nobody reads at link 2; link 1's other traffic goes on.
@@ -116,7 +115,7 @@ pub fn a_full_ring_drops_at_once(bench: &Bench) {
     assert_eq!(peers[2].receive().len() as u64, totals[2].tx_packets);
 }
 
-pub fn order_is_kept_between_two_ports(bench: &Bench) {
+pub(crate) fn order_is_kept_between_two_ports(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (rig, peers) = rig(bench, &lcore, &[Mode::Bridge; 3], 1, IdlePolicy::Spin);
     // Unicast and broadcast mixed: both kinds of verdict keep one order.
@@ -146,7 +145,7 @@ pub fn order_is_kept_between_two_ports(bench: &Bench) {
     drop(rig.stop());
 }
 
-pub fn a_broadcast_reaches_many(bench: &Bench) {
+pub(crate) fn a_broadcast_reaches_many(bench: &Bench) {
     // As many links as ethdevs allow beside the lower: two per wire.
     let lcore = Lcore::helper().unwrap();
     let (rig, peers) = rig(bench, &lcore, &[Mode::Bridge; 14], 1, IdlePolicy::Spin);
@@ -166,7 +165,7 @@ pub fn a_broadcast_reaches_many(bench: &Bench) {
     assert_eq!(totals[0].copies, 256 * 13);
 }
 
-pub fn plans_change_under_traffic(bench: &Bench) {
+pub(crate) fn plans_change_under_traffic(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (rig, peers) = rig(bench, &lcore, &[Mode::Bridge, Mode::Bridge], 1, IdlePolicy::Spin);
     let mut got = Vec::new();
@@ -189,7 +188,7 @@ pub fn plans_change_under_traffic(bench: &Bench) {
     assert_eq!(totals.iter().map(Totals::dropped).sum::<u64>(), 0);
 }
 
-pub fn two_workers_send_to_one_link(bench: &Bench) {
+pub(crate) fn two_workers_send_to_one_link(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (rig, peers) = rig(bench, &lcore, &[Mode::Bridge; 3], 2, IdlePolicy::Auto);
     // Links 1 and 2 are polled by different workers; both send to link 3.
