@@ -7,7 +7,8 @@
 # forwarding core each, on the same kind of pages. testpmd gets the devices of
 # CONFIG (config/bench-null.toml) as they stand there; for a link with a socket,
 # a net_vhost. If the config has sockets, one more testpmd on core 0 is the
-# guests: it sends 64-byte frames from each link to the next, both sides alike.
+# guests: frames of 64 bytes go to and fro between a link and the next one, as
+# many as fit the rings, both sides alike.
 #
 # testpmd's io mode looks at no frame and sends everything to one port: it is
 # the cost of the drivers, not of a switch. Cycles are TSC ticks of turns that
@@ -68,6 +69,16 @@ if ((free >= 1024)); then
     pages=(--in-memory --single-file-segments -m 512)
 fi
 
+# net_null's frames have no addresses of their own: both programs get them from
+# the same plugin. EAL takes no plugin from below a directory that others may
+# write to, such as /tmp.
+plugin=()
+if printf '%s\n' "${lowers[@]}" | grep -q '^net_null0'; then
+    # shellcheck disable=SC2046
+    gcc -O3 -shared -fPIC $(pkg-config --cflags libdpdk) scripts/bench/fill.c -o target/fill.so
+    plugin=(-d "$PWD/target/fill.so")
+fi
+
 # wait_for PATTERN FILE PID: until the line is there; fails when the process ends.
 wait_for() {
     local tenths
@@ -90,25 +101,28 @@ testpmd() {
     # Open for both, so that neither side waits for the other.
     exec {input}<>"$work/$name.in"
     RUNTIME_DIRECTORY=$work stdbuf -oL dpdk-testpmd --lcores "0@0,1@$core" "${pages[@]}" \
-        --no-pci --no-telemetry --iova-mode=va --file-prefix "bench-$$-$name" "$@" \
+        --no-pci --no-telemetry --iova-mode=va --file-prefix "bench-$$-$name" \
+        "${plugin[@]}" "$@" \
         <"$work/$name.in" >"$work/$name.out" 2>"$work/$name.err" {input}>&- &
     testpmd_pid=$!
     pids+=("$testpmd_pid")
     wait_for '^testpmd>' "$work/$name.out" "$testpmd_pid"
 }
 
-# The guests of links 0, 1, …: each sends to the next one, the last to the first.
+# The guests of links 0, 1, …: 0 and 1 send to each other, 2 and 3, and so on.
 start_guests() {
     local index next vdevs=() peers=() count=${#sockets[@]}
     ((count)) || return 0
     for ((index = 0; index < count; index++)); do
-        next=$(((index + 1) % count))
+        next=$(((index ^ 1) % count))
         vdevs+=(--vdev "net_virtio_user$index,path=$1/${sockets[index]},mac=${addresses[index]},queue_size=1024")
         peers+=("--eth-peer=$index,${addresses[next]}")
     done
-    testpmd guests 0 "${vdevs[@]}" -- -i --port-topology=loop --forward-mode=flowgen \
-        --total-num-mbufs=$((4096 * count + 2048)) --rxd=1024 --txd=1024 "${peers[@]}" --auto-start
+    testpmd guests 0 "${vdevs[@]}" -- -i --port-topology=loop --forward-mode=macswap \
+        --total-num-mbufs=$((4096 * count + 2048)) --rxd=1024 --txd=1024 "${peers[@]}"
     guests_input=$input
+    # 12 bursts of 32 each way: no ring on the way can overflow.
+    echo "start tx_first 12" >&"$guests_input"
     guests=$testpmd_pid
 }
 stop_guests() {
@@ -127,7 +141,7 @@ median() {
 run_mvswitch() {
     mkdir -p "$work/run"
     RUNTIME_DIRECTORY=$work "$mvswitch" -c "$config" --runtime-dir "$work/run" --stats-period 1 \
-        --log-level warn >"$work/mvswitch.out" </dev/null &
+        --log-level warn -- "${plugin[@]}" >"$work/mvswitch.out" </dev/null &
     local pid=$! lines
     pids+=("$pid")
     wait_for '^ready' "$work/mvswitch.out" "$pid"

@@ -1,7 +1,7 @@
 //! The config: what a switch is to be, read once and valid ever after.
 //!
 //! Owns the TOML form, its defaults and every rule that can be checked without
-//! starting anything. A file goes through two phases: [`raw`] is what it says,
+//! starting anything. A file goes through two phases: `raw` is what it says,
 //! [`Config`] is what it means and cannot be wrong. The binary loads it; control
 //! starts from it and uses the same rules for links that are added later. It
 //! must never open a device, touch DPDK or look at the machine: whether a core

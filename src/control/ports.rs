@@ -112,13 +112,11 @@ impl Opener {
 fn cannot_open(kind: &str, name: &str, device: &str, error: &dpdk::DpdkError) -> String {
     let advice = match error.errno {
         nix::libc::EPERM | nix::libc::EACCES => {
-            ". This device needs more rights: run as root, or grant CAP_NET_ADMIN and CAP_NET_RAW"
+            "Run as root, or grant CAP_NET_ADMIN and CAP_NET_RAW"
         }
-        nix::libc::EEXIST | nix::libc::EBUSY => ". It is in use: name another device",
-        nix::libc::ENODEV | nix::libc::ENOENT | nix::libc::EINVAL | nix::libc::ENXIO => {
-            ". Check the driver's name, its arguments and that the interface exists"
-        }
-        _ => "",
+        nix::libc::EEXIST | nix::libc::EBUSY => "It is in use: name another device",
+        nix::libc::ENOMEM | nix::libc::ENOSPC => "Raise memory_mb in [eal], or use fewer devices",
+        _ => "Check the driver's name, its arguments and that the interface exists",
     };
-    format!("{kind} {name}: cannot open {device}: {error}{advice}")
+    format!("{kind} {name}: cannot open {device}: {error}. {advice}")
 }
