@@ -2,7 +2,7 @@
 //! generates the bindings. What is missing is said in one sentence.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 #[path = "src/release.rs"]
 #[allow(unreachable_pub)]
@@ -33,13 +33,10 @@ const FUNCTIONS: &[&str] = &[
     "rte_vhost_(get_ifname|get_vhost_vring|enable_guest_notification|rx_queue_count)",
 ];
 
-fn main() -> ExitCode {
-    match generate() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("{sentence}");
-            ExitCode::FAILURE
-        }
+fn main() {
+    if let Err(sentence) = generate() {
+        // Cargo prints this as an error of its own and stops the build.
+        println!("cargo::error={sentence}");
     }
 }
 
@@ -48,8 +45,7 @@ fn generate() -> Result<(), String> {
     println!("cargo::rerun-if-changed=shim.c");
     println!("cargo::rerun-if-env-changed=MVSWITCH_ALLOW_OLD_DPDK");
 
-    let missing =
-        |what: &str| format!("mvswitch needs {what}, which is not installed. Type: {PACKAGES}");
+    let missing = |what: &str| format!("mvswitch needs {what}. Type: {PACKAGES}");
     let dpdk = pkg_config::Config::new()
         .cargo_metadata(false)
         .probe("libdpdk")

@@ -5,6 +5,7 @@
 #
 #   fast        scripts/check.sh: form, lints, floors, docs, quick tests
 #   dpdk        the safe layer over DPDK, in processes of its own
+#   control     build and start errors, links over the control socket, the demo
 #   guests      testpmd guests: accounts, restarts, crashes, churn
 #   namespace   a host in a network namespace behind a real lower device
 #   qemu        Linux guests under QEMU
@@ -22,11 +23,11 @@ source scripts/install.sh
 LIMIT=900
 
 stages=("$@")
-((${#stages[@]})) || stages=(fast dpdk guests namespace qemu prometheus run)
+((${#stages[@]})) || stages=(fast dpdk control guests namespace qemu prometheus run)
 for stage in "${stages[@]}"; do
     case $stage in
-        fast | dpdk | guests | namespace | qemu | prometheus | run) ;;
-        *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        fast | dpdk | control | guests | namespace | qemu | prometheus | run) ;;
+        *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
 done
 
@@ -44,13 +45,17 @@ trap 'exit 143' TERM
 
 # A test with real peers has the machine to itself.
 black_box() {
-    cargo test --profile peers --test "$1" -- --test-threads=1
+    # mvctl, too, which tests look for beside the daemon.
+    cargo build --profile peers
+    # shellcheck disable=SC2046
+    cargo test --profile peers --no-fail-fast $(printf -- '--test %s ' "$@") -- --test-threads=1
 }
 export -f black_box
 
 command_of() {
     case $1 in
         fast) echo scripts/check.sh ;;
+        control) echo "black_box build start control" ;;
         dpdk | guests | namespace | prometheus) echo "black_box $1" ;;
         qemu) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box qemu" ;;
         run) echo scripts/run.sh --once ;;

@@ -80,7 +80,7 @@ fn metrics_are_clean_and_equal_what_the_guests_counted() {
         Vdev::virtio_user(&switch.socket("mv0.sock"), A).to(B),
         Vdev::virtio_user(&switch.socket("mv1.sock"), B).to(A),
     ];
-    let mut guests = Testpmd::start("guests", "macswap", &guests);
+    let mut guests = Testpmd::start("guests", "mac", &guests);
     switch.wait_up(&["mv0", "mv1"], true);
     guests.go_with_bursts(8);
     // A scrape while counters move must be as clean as any other.

@@ -118,7 +118,7 @@ start_guests() {
         vdevs+=(--vdev "net_virtio_user$index,path=$1/${sockets[index]},mac=${addresses[index]},queue_size=1024")
         peers+=("--eth-peer=$index,${addresses[next]}")
     done
-    testpmd guests 0 "${vdevs[@]}" -- -i --port-topology=loop --forward-mode=macswap \
+    testpmd guests 0 "${vdevs[@]}" -- -i --port-topology=loop --forward-mode=mac \
         --total-num-mbufs=$((4096 * count + 2048)) --rxd=1024 --txd=1024 "${peers[@]}"
     guests_input=$input
     # 12 bursts of 32 each way: no ring on the way can overflow.

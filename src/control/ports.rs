@@ -110,7 +110,14 @@ impl Opener {
 }
 
 fn cannot_open(kind: &str, name: &str, device: &str, error: &dpdk::DpdkError) -> String {
+    // Their own errors do not tell a lack of rights from anything else.
+    let privileged = ["net_af_packet", "net_tap", "net_af_xdp", "net_pcap"];
+    let rights = privileged.iter().any(|driver| device.starts_with(driver))
+        && !nix::unistd::geteuid().is_root();
     let advice = match error.errno {
+        _ if rights => {
+            "This driver needs rights: run as root, or grant CAP_NET_ADMIN and CAP_NET_RAW"
+        }
         nix::libc::EPERM | nix::libc::EACCES => {
             "Run as root, or grant CAP_NET_ADMIN and CAP_NET_RAW"
         }
