@@ -83,7 +83,7 @@ fi
 wait_for() {
     local tenths
     for ((tenths = 0; tenths < 300; tenths++)); do
-        ! grep -q -- "$1" "$2" || return 0
+        ! grep -qs -- "$1" "$2" || return 0
         kill -0 "$3" 2>/dev/null || break
         sleep 0.1
     done
@@ -161,9 +161,13 @@ run_mvswitch() {
 }
 run_testpmd() {
     local vdevs=() device socket index=0
-    for device in "${lowers[@]}" "${devices[@]}"; do
-        # The demo wire is mvswitch's own; nothing comes from it here.
-        [[ $device == demo ]] || vdevs+=(--vdev "$device")
+    for device in "${lowers[@]}"; do
+        # The demo wire is mvswitch's own, and a lower that only swallows frames
+        # would get io mode's pairs of ports out of step.
+        [[ $device == demo* || $device == *no-rx=1* ]] || vdevs+=(--vdev "$device")
+    done
+    for device in "${devices[@]}"; do
+        vdevs+=(--vdev "$device")
     done
     for socket in "${sockets[@]}"; do
         rm -f "$work/$socket"
@@ -172,16 +176,19 @@ run_testpmd() {
     done
     testpmd io 1 "${vdevs[@]}" -- -i --forward-mode=io --record-core-cycles \
         --total-num-mbufs=16384
-    local io=$testpmd_pid io_input=$input
+    local io=$testpmd_pid io_input=$input moved=1
     start_guests "$work"
     echo start >&"$io_input"
     sleep "$seconds"
     echo stop >&"$io_input"
-    wait_for 'CPU cycles/packet=' "$work/io.out" "$io"
+    wait_for 'Done\.$' "$work/io.out" "$io"
+    # testpmd's guests and its net_vhost now and then miss each other's start.
+    grep -q 'CPU cycles/packet=' "$work/io.out" || moved=
     stop_guests
     echo quit >&"$io_input"
     wait "$io" || true
     exec {io_input}>&-
+    [[ -n $moved ]] || return 1
     # CPU cycles/packet=48.25 (total cycles=… / total io packets=135788704) at 2600 MHz Clock
     sed -n 's|.*CPU cycles/packet=\([0-9.]*\).*packets=\([0-9]*\)).*|\2 \1|p' "$work/io.out" |
         awk -v seconds="$seconds" '{ printf "%.3f %s\n", $1 / seconds / 1e6, $2 }'
@@ -191,7 +198,7 @@ echo "$config, $pairs pairs of $seconds s, pages: ${pages[0]#--}"
 printf '%-6s %22s %22s %8s\n' pair 'mvswitch Mpps  cyc/fr' 'testpmd Mpps  cyc/fr' ratio
 for ((pair = 1; pair <= pairs; pair++)); do
     run_mvswitch >"$work/ours"
-    run_testpmd >"$work/theirs"
+    run_testpmd >"$work/theirs" || run_testpmd >"$work/theirs"
     read -r our_rate our_cycles <"$work/ours"
     read -r their_rate their_cycles <"$work/theirs"
     ratio=$(awk -v a="$our_cycles" -v b="$their_cycles" 'BEGIN { printf "%.3f", a / b }')
