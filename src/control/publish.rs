@@ -21,6 +21,9 @@ struct Retiring {
     plan: Arc<Plan>,
     since: Instant,
     warn_after: Duration,
+    /// Turns of each worker when it was published: one that still has as many
+    /// has not come round since.
+    turns: Vec<u64>,
 }
 
 /// A port that was removed and may still be in a plan.
@@ -68,7 +71,9 @@ impl Publisher {
     /// Makes `plan` the current one.
     pub(super) fn publish(&mut self, plan: Plan) {
         let plan = self.shared.plan.swap(Arc::new(plan));
-        self.retiring.push_back(Retiring { plan, since: Instant::now(), warn_after: STALLED });
+        let turns = self.workers.iter().map(|worker| worker.stats.totals().turns).collect();
+        let since = Instant::now();
+        self.retiring.push_back(Retiring { plan, since, warn_after: STALLED, turns });
         // A sleeping worker holds the old plan.
         self.workers.iter().for_each(|worker| worker.waker.wake());
         self.retire();
@@ -88,22 +93,17 @@ impl Publisher {
 
     /// Drops the plans that no worker holds any more, oldest first.
     pub(super) fn retire(&mut self) {
-        while let Some(Retiring { plan, since, warn_after }) = self.retiring.pop_front() {
-            match Arc::try_unwrap(plan) {
+        while let Some(mut oldest) = self.retiring.pop_front() {
+            match Arc::try_unwrap(oldest.plan) {
                 // The end of the grace period: ports named by this plan alone close here.
                 Ok(plan) => drop(plan),
                 Err(plan) => {
-                    let stalled = since.elapsed() >= warn_after;
-                    if stalled {
-                        let retiring = self.retiring.len() + 1;
-                        warn!(
-                            retiring,
-                            "a worker has not taken the new plan for {:?}",
-                            since.elapsed()
-                        );
+                    oldest.plan = plan;
+                    if oldest.since.elapsed() >= oldest.warn_after {
+                        oldest.warn_after *= 2;
+                        self.warn_of(&oldest);
                     }
-                    let warn_after = if stalled { warn_after * 2 } else { warn_after };
-                    self.retiring.push_front(Retiring { plan, since, warn_after });
+                    self.retiring.push_front(oldest);
                     break;
                 }
             }
@@ -115,6 +115,15 @@ impl Publisher {
             }
             open
         });
+    }
+
+    fn warn_of(&self, oldest: &Retiring) {
+        let stalled = self.workers.iter().zip(&oldest.turns);
+        let stalled = stalled.filter(|(worker, turns)| worker.stats.totals().turns == **turns);
+        let stalled: Vec<String> = stalled.map(|(worker, _)| worker.index.to_string()).collect();
+        let (workers, retiring) = (stalled.join(", "), self.retiring.len() + 1);
+        let waited = oldest.since.elapsed();
+        warn!(workers, retiring, "a worker has not taken the new plan for {waited:?}");
     }
 
     /// Ends the workers, and with them the last readers of any plan. Returns

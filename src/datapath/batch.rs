@@ -15,7 +15,7 @@ pub(super) const BATCH: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Batch {
-    len: usize,
+    len: u16,
     heads: [Head; BATCH],
     lens: [u32; BATCH],
     /// Deliveries a frame still has to serve.
@@ -35,19 +35,19 @@ impl Batch {
     }
 
     #[inline]
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> u16 {
         self.len
     }
 
     /// Room for another whole burst.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.len + BURST <= BATCH
+        usize::from(self.len) + BURST <= BATCH
     }
 
     #[inline]
     pub(super) fn heads(&self) -> &[Head] {
-        self.heads.get(..self.len).unwrap_or_default()
+        self.heads.get(..usize::from(self.len)).unwrap_or_default()
     }
 
     #[inline]
@@ -65,25 +65,30 @@ impl Batch {
         for frame in burst.drain() {
             let len = frame.len();
             bytes += u64::from(len);
-            let (head, reason) = match frame.head() {
-                None => (None, DropReason::Runt),
-                Some(_) if frame.segments() != 1 => (None, DropReason::MultiSegment),
-                Some(_) if len > max_frame => (None, DropReason::TooLong),
-                head => (head, DropReason::Runt),
-            };
-            let at = self.len;
-            let (Some(head), Some(place)) = (head, self.frames.get_mut(at)) else {
-                cell.drop_rx(reason, 1);
-                continue;
-            };
-            if let (Some(to), Some(len_at)) = (self.heads.get_mut(at), self.lens.get_mut(at)) {
-                *to = Head::read(head);
-                *len_at = len;
+            match frame.head() {
+                None => cell.drop_rx(DropReason::Runt, 1),
+                Some(_) if frame.segments() != 1 => cell.drop_rx(DropReason::MultiSegment, 1),
+                Some(_) if len > max_frame => cell.drop_rx(DropReason::TooLong, 1),
+                Some(head) => {
+                    let head = Head::read(head);
+                    self.push(head, len, frame);
+                }
             }
-            *place = Some(frame);
-            self.len = at + 1;
         }
         cell.rx_bytes.add(bytes);
+    }
+
+    /// The caller has made sure of room for a whole burst.
+    #[inline]
+    fn push(&mut self, head: Head, len: u32, frame: Mbuf) {
+        let at = usize::from(self.len);
+        let places = (self.heads.get_mut(at), self.lens.get_mut(at), self.frames.get_mut(at));
+        if let (Some(head_at), Some(len_at), Some(frame_at)) = places {
+            *head_at = head;
+            *len_at = len;
+            *frame_at = Some(frame);
+            self.len += 1;
+        }
     }
 
     /// Says how many deliveries `frame` serves; 0 gives it back at once.
@@ -113,7 +118,7 @@ impl Batch {
     /// Ends the turn: whatever was not taken is given back.
     #[inline]
     pub(super) fn release(&mut self) {
-        for frame in self.frames.iter_mut().take(self.len) {
+        for frame in self.frames.iter_mut().take(usize::from(self.len)) {
             *frame = None;
         }
         self.len = 0;

@@ -3,7 +3,7 @@
 //! Owned by a worker; touches nothing that outlives the turn but counters.
 
 use macvlan::drop::DropReason;
-use macvlan::fib::{Target, Verdict};
+use macvlan::fib::{Output, Target, Verdict};
 
 use super::batch::{BATCH, Batch};
 use super::counters::{Cell, WorkerStats};
@@ -59,46 +59,24 @@ impl Forwarder {
         total
     }
 
+    /// Sends every frame of the batch where its verdict says.
     #[inline]
     fn sort(&mut self, segment: &Segment, cell: &Cell, stats: &WorkerStats) {
         let mut copies = 0;
-        for (frame, index) in self.verdicts.iter().take(self.batch.len()).zip(0_u16..) {
-            match frame.target() {
+        for index in 0..self.batch.len() {
+            let Some(verdict) = self.verdicts.get(usize::from(index)) else { break };
+            match verdict.target() {
                 Target::Output(output) => {
-                    if self.sorter.room() == 0 {
-                        deliver(
-                            &self.lcore,
-                            &mut self.burst,
-                            &mut self.batch,
-                            &mut self.sorter,
-                            segment,
-                            stats,
-                        );
-                    }
                     self.batch.set_uses(index, 1);
-                    self.sorter.add(output, index);
+                    self.add(output, index, segment, stats);
                 }
                 Target::Group(group) => {
                     let members = segment.fib.group(group);
-                    let mut left = u16::try_from(members.into_iter().count()).unwrap_or(u16::MAX);
-                    self.batch.set_uses(index, left);
-                    if left == 0 {
-                        cell.drop_rx(DropReason::NoMember, 1);
-                    }
-                    copies += u64::from(left.saturating_sub(1));
+                    let uses = u16::try_from(members.into_iter().count()).unwrap_or(u16::MAX);
+                    self.batch.set_uses(index, uses);
+                    copies += u64::from(uses.saturating_sub(1));
                     for output in members {
-                        if self.sorter.room() == 0 {
-                            deliver(
-                                &self.lcore,
-                                &mut self.burst,
-                                &mut self.batch,
-                                &mut self.sorter,
-                                segment,
-                                stats,
-                            );
-                        }
-                        self.sorter.add(output, index);
-                        left = left.saturating_sub(1);
+                        self.add(output, index, segment, stats);
                     }
                 }
                 Target::Drop(reason) => {
@@ -110,29 +88,31 @@ impl Forwarder {
         if copies > 0 {
             cell.copies.add(copies);
         }
-        deliver(&self.lcore, &mut self.burst, &mut self.batch, &mut self.sorter, segment, stats);
+        self.deliver(segment, stats);
     }
-}
 
-/// Hands every group to its output.
-#[inline]
-fn deliver(
-    lcore: &Lcore,
-    burst: &mut Burst,
-    batch: &mut Batch,
-    sorter: &mut Sorter,
-    segment: &Segment,
-    stats: &WorkerStats,
-) {
-    sorter.groups(|output, frames| {
-        let cell =
-            segment.endpoint(output).and_then(|to| Some((to, to.port.stats.cell(lcore.index())?)));
-        let Some((to, cell)) = cell else { return };
-        for chunk in frames.chunks(BURST) {
-            deliver_chunk(lcore, burst, batch, to, cell, chunk);
+    #[inline]
+    fn add(&mut self, output: Output, frame: u16, segment: &Segment, stats: &WorkerStats) {
+        if self.sorter.room() == 0 {
+            self.deliver(segment, stats);
         }
-        stats.batches.add(1);
-    });
+        self.sorter.add(output, frame);
+    }
+
+    /// Hands every group that was sorted to its output.
+    #[inline]
+    fn deliver(&mut self, segment: &Segment, stats: &WorkerStats) {
+        let Self { lcore, burst, batch, sorter, .. } = self;
+        sorter.groups(|output, frames| {
+            // A verdict names no output that its segment does not have.
+            let Some(to) = segment.endpoint(output) else { return };
+            let Some(cell) = to.port.stats.cell(lcore.index()) else { return };
+            for chunk in frames.chunks(BURST) {
+                deliver_chunk(lcore, burst, batch, to, cell, chunk);
+            }
+            stats.batches.add(1);
+        });
+    }
 }
 
 /// Hands up to [`BURST`] frames to a port. What it does not take is dropped and

@@ -34,6 +34,7 @@ const CASES: &[Case] = &[
     ("burst_owns_its_frames", ports::burst_owns_its_frames),
     ("shared_frames_come_back_once", ports::shared_frames_come_back_once),
     ("devices_that_cannot_be_opened_say_why", ports::devices_that_cannot_be_opened_say_why),
+    ("dpdk_keeps_to_the_control_core", ports::dpdk_keeps_to_the_control_core),
     ("a_device_has_one_owner", ports::a_device_has_one_owner),
     ("worker_numbers_are_exclusive", ports::worker_numbers_are_exclusive),
     ("a_second_guest_is_refused", ports::a_second_guest_is_refused),
@@ -92,6 +93,7 @@ pub(crate) struct Bench {
 impl Bench {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let affinity = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).unwrap();
         let eal = Eal::start(&EalOptions {
             name: "test".to_owned(),
             runtime_dir: dir.path().to_owned(),
@@ -102,6 +104,8 @@ impl Bench {
             extra: Vec::new(),
         });
         let eal = eal.unwrap();
+        // EAL pins the thread that starts it, and threads made later inherit that.
+        assert_eq!(nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)), Ok(affinity));
         let pool = Arc::new(Pool::new("test", 16383, 2048).unwrap());
         Self { pool, dir, _eal: eal }
     }

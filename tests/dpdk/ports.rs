@@ -81,6 +81,26 @@ pub(crate) fn devices_that_cannot_be_opened_say_why(bench: &Bench) {
     drop(EthPort::attach("net_null0", &options(1), &bench.pool).unwrap());
 }
 
+/// DPDK's own threads are on core 0, which this test gave to EAL, and on no worker's.
+pub(crate) fn dpdk_keeps_to_the_control_core(bench: &Bench) {
+    let (port, guest, _) = vhost_pair(bench, 1);
+    let mut seen = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        let status = std::fs::read_to_string(path.join("status")).unwrap();
+        let field = |name: &str| {
+            status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
+        };
+        let name = field("Name:");
+        if name.starts_with("eal-") || name.starts_with("vhost") || name.starts_with("rte_") {
+            assert_eq!(field("Cpus_allowed_list:"), "0", "{name}");
+            seen.push(name);
+        }
+    }
+    assert!(seen.iter().any(|name| name.starts_with("vhost")), "{seen:?}");
+    drop((guest, port));
+}
+
 pub(crate) fn a_device_has_one_owner(bench: &Bench) {
     let first = EthPort::attach("net_null3", &options(1), &bench.pool).unwrap();
     let error = EthPort::attach("net_null3", &options(1), &bench.pool).unwrap_err();
