@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
 use common::Switch;
@@ -167,6 +167,29 @@ fn links_are_added_changed_and_deleted() {
     switch.rpc("link.del", json!({"name": "mv4"}));
     switch.rpc("link.add", json!({"name": "mv4", "link": "lan0", "device": "net_null4,no-rx=1"}));
     assert!(switch.metrics().is_up("mv4"));
+    switch.stop();
+}
+
+#[test]
+fn more_guests_than_librte_vhost_has_slots_come_and_go() {
+    // The library has 1,024 slots for connections in the whole process.
+    let switch = Switch::start(CONFIG);
+    let path = switch.socket("mv9.sock");
+    let before = switch.open_files();
+    for round in 0..1_100 {
+        switch.rpc("link.add", json!({"name": "mv9", "link": "lan0"}));
+        let mut guest = UnixStream::connect(&path).unwrap();
+        switch.rpc("link.del", json!({"name": "mv9"}));
+        guest.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        assert!(matches!(guest.read(&mut [0]), Ok(0) | Err(_)), "round {round}");
+    }
+    common::wait_until("descriptors return", common::PATIENCE, || switch.open_files() <= before);
+    // The next one is as good as the first.
+    switch.rpc("link.add", json!({"name": "mv9", "link": "lan0"}));
+    let _guest = UnixStream::connect(&path).unwrap();
+    common::wait_until("the connection is seen", common::PATIENCE, || {
+        switch.rpc("link.show", json!({"name": "mv9"}))[0]["mvswitch"]["connections"] == 1
+    });
     switch.stop();
 }
 

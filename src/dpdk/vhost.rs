@@ -81,8 +81,6 @@ pub struct VhostPort {
     path: CString,
     shared: Arc<Shared>,
     pool: Arc<Pool>,
-    /// Guests kick while it is set. Workers write it when they sleep and wake.
-    kicks: AtomicBool,
 }
 
 struct Shared {
@@ -90,6 +88,9 @@ struct Shared {
     gates: [Gate; 2],
     /// The library's device id. Written before a gate opens, read inside it.
     vid: AtomicI32,
+    /// The guest kicks while it is set. The worker writes it inside the gate,
+    /// and `new_device` while the gate is closed.
+    kicks: AtomicBool,
     connections: AtomicU64,
     state: Mutex<State>,
     changed: Box<dyn Fn() + Send + Sync>,
@@ -122,13 +123,14 @@ impl VhostPort {
             path: options.path,
             gates: [const { Gate::closed() }; 2],
             vid: AtomicI32::new(-1),
+            kicks: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             state: Mutex::default(),
             changed: options.changed,
         });
         ports().insert(key, Arc::clone(&shared));
         // From here on dropping `port` unregisters.
-        let port = Self { path, shared, pool: Arc::clone(pool), kicks: AtomicBool::new(false) };
+        let port = Self { path, shared, pool: Arc::clone(pool) };
         let path = port.path.as_ptr();
         let masked = MASKED.iter().fold(0_u64, |bits, bit| bits | 1 << bit);
         // SAFETY: registered; OPERATIONS is static.
@@ -208,7 +210,7 @@ impl VhostPort {
         let [_, gate] = &self.shared.gates;
         let Some(_pass) = gate.enter() else { return false };
         let vid = self.shared.vid.load(Ordering::Relaxed);
-        if self.kicks.swap(wanted, Ordering::Relaxed) != wanted {
+        if self.shared.kicks.swap(wanted, Ordering::Relaxed) != wanted {
             // SAFETY: inside the gate the device exists.
             _ = unsafe {
                 sys::rte_vhost_enable_guest_notification(vid, FROM_GUEST, c_int::from(wanted))
@@ -320,6 +322,8 @@ extern "C" fn new_device(vid: c_int) -> c_int {
         return -1;
     }
     port.vid.store(vid, Ordering::Relaxed);
+    // Whatever the previous guest had been asked.
+    port.kicks.store(false, Ordering::Relaxed);
     state.running = true;
     state.kick = kick_of(vid);
     port.set_gates(&state);

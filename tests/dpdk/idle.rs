@@ -7,7 +7,7 @@ use mvswitch::datapath::{Device, IdlePolicy};
 use mvswitch::dpdk::{Burst, Lcore};
 
 use super::bench::Rig;
-use super::ports::vhost_pair;
+use super::ports::{attach_guest, vhost_pair};
 use super::{Bench, Peer, frame, mac, wait_for};
 
 /// What the issue promises: under 5 % of a core, and 200 microseconds for 99 of
@@ -65,6 +65,24 @@ pub(crate) fn auto_idles_and_wakes_by_a_guest(bench: &Bench) {
         wait_for("the frame", || !wire.receive().is_empty());
         start.elapsed()
     });
+    // A guest that comes back while the worker sleeps wakes it just the same.
+    let Device::Vhost(port) = &rig.ports[1].device else { unreachable!() };
+    let worker = &rig.workers[0].waker;
+    worker.forget(&kick);
+    drop(guest);
+    wait_for("the end of the guest", || !port.connected());
+    // As control does when a guest goes: the worker looks round and sleeps on.
+    worker.wake();
+    std::thread::sleep(Duration::from_millis(20));
+    let guest = attach_guest(bench, port, 2);
+    worker.watch(&port.wake_fd().expect("the new guest's kick descriptor")).unwrap();
+    worker.wake();
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(5));
+        drop(burst.push(bench.pool.frame(&bytes).unwrap()));
+        assert_eq!(guest.tx(&lcore, &mut burst), 1);
+        wait_for("the frame of the guest that came back", || !wire.receive().is_empty());
+    }
     drop(guest);
     drop(rig.stop());
 }

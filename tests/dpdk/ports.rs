@@ -123,18 +123,22 @@ pub(crate) fn vhost_pair(bench: &Bench, number: u8) -> (VhostPort, EthPort, Arc<
     let path = bench.path(&format!("v{number}.sock"));
     let counted = Arc::clone(&changes);
     let changed = Box::new(move || _ = counted.fetch_add(1, Ordering::Relaxed));
-    let port = VhostPort::open(
-        VhostOptions { path: path.clone(), role: Role::Server, changed },
-        &bench.pool,
-    );
+    let port = VhostPort::open(VhostOptions { path, role: Role::Server, changed }, &bench.pool);
     let port = port.unwrap();
     assert!(!port.connected());
-    let device = format!("net_virtio_user{number},path={},mac={}", path.display(), mac(number));
+    let guest = attach_guest(bench, &port, number);
+    (port, guest, changes)
+}
+
+/// A virtio-user device on the port's socket, once the port has seen it.
+pub(crate) fn attach_guest(bench: &Bench, port: &VhostPort, number: u8) -> EthPort {
+    let path = port.path().display();
+    let device = format!("net_virtio_user{number},path={path},mac={}", mac(number));
     // The test's own thread sends from it, whatever its number.
     let shared = EthOptions { users: u16::MAX, ..options(1) };
     let guest = EthPort::attach(&device, &shared, &bench.pool).unwrap();
     wait_for("the guest", || port.connected());
-    (port, guest, changes)
+    guest
 }
 
 pub(crate) fn a_second_guest_is_refused(bench: &Bench) {
