@@ -75,7 +75,7 @@ pub(crate) fn auto_idles_and_wakes_by_a_guest(bench: &Bench) {
     worker.wake();
     std::thread::sleep(Duration::from_millis(20));
     let guest = attach_guest(bench, port, 2);
-    worker.watch(&port.wake_fd().expect("the new guest's kick descriptor")).unwrap();
+    worker.watch(port.wake_fd().expect("the new guest's kick descriptor")).unwrap();
     worker.wake();
     for _ in 0..20 {
         std::thread::sleep(Duration::from_millis(5));
