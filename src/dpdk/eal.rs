@@ -80,7 +80,7 @@ impl Eal {
     /// # Errors
     /// The call that failed; EAL's own words are in the log at that point.
     pub fn start(options: &EalOptions) -> Result<Self, DpdkError> {
-        log::install()?;
+        attempt("rte_openlog_stream", log::install)?;
         let here = Pid::from_raw(0);
         let affinity = sched_getaffinity(here).ok();
         // DPDK's own threads get what the caller may use less the lcores'

@@ -11,22 +11,21 @@ use std::sync::Once;
 use dpdk_sys as sys;
 use tracing::{debug, error, info, warn};
 
-use super::error::DpdkError;
-
 thread_local! {
     /// What DPDK said as the cause of a failure while [`capture`] runs.
     static CAPTURED: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Routes the log; further calls do nothing.
-pub(super) fn install() -> Result<(), DpdkError> {
+/// Routes the log; further calls do nothing. Returns what DPDK returned: a
+/// negative number if there is no memory for a stream.
+pub(super) fn install() -> c_int {
     static ONCE: Once = Once::new();
     let mut opened: c_int = 0;
     ONCE.call_once(|| {
         // SAFETY: `sink` is a valid callback for the life of the process.
         opened = unsafe { sys::mv_log_open(Some(sink)) };
     });
-    if opened < 0 { Err(DpdkError::new("rte_openlog_stream", opened)) } else { Ok(()) }
+    opened
 }
 
 /// Runs `call` with this thread's DPDK errors kept back. Returns its first

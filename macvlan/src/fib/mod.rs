@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 mod head;
-pub(crate) mod table;
+mod table;
 mod verdict;
 
 pub use head::Head;

@@ -31,7 +31,7 @@ const DOUBLINGS: u32 = 3;
 /// One cache line of entries.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub(crate) struct Bucket(pub(crate) [u64; SLOTS]);
+struct Bucket([u64; SLOTS]);
 
 const _: () = assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
 
@@ -124,7 +124,7 @@ impl MacTable {
             for (line, &key) in lines.iter_mut().zip(keys) {
                 *line = self.bucket_of(key);
                 if let Some(bucket) = self.buckets.get(*line) {
-                    simd::prefetch(bucket);
+                    simd::prefetch(&bucket.0);
                 }
             }
             for ((&line, &key), value) in lines.iter().zip(keys).zip(values) {
@@ -141,7 +141,7 @@ impl MacTable {
     #[inline]
     fn probe(&self, first: usize, key: u64) -> u16 {
         let Some(bucket) = self.buckets.get(first) else { return MISS };
-        let value = simd::find(bucket, key);
+        let value = simd::find(&bucket.0, key, MISS);
         if value != MISS || self.spill == 0 {
             return value;
         }
@@ -152,7 +152,7 @@ impl MacTable {
     fn probe_further(&self, first: usize, key: u64) -> u16 {
         let following = self.buckets.iter().cycle().skip(first).take(self.spill + 1);
         for bucket in following {
-            let value = simd::find(bucket, key);
+            let value = simd::find(&bucket.0, key, MISS);
             // A line with room was never spilled from.
             if value != MISS || bucket.0.contains(&EMPTY) {
                 return value;
@@ -204,7 +204,7 @@ fn bucket_of(key: u64, multiplier: u64, shift: u32) -> usize {
 }
 
 /// The `attempt`th multiplier: odd, and unlike its neighbours (splitmix64).
-pub(crate) const fn multiplier(attempt: u32) -> u64 {
+const fn multiplier(attempt: u32) -> u64 {
     let mut z = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(attempt as u64 + 1);
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
