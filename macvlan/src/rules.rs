@@ -64,8 +64,7 @@ pub enum CompileError {
 /// # Errors
 /// See [`CompileError`].
 pub fn compile(rules: &LowerRules<'_>) -> Result<Fib, CompileError> {
-    // A group may be needed per link and direction.
-    if rules.links.len() > Output::MAX_LINKS.min(GroupId::MAX / 2 - 1) {
+    if rules.links.len() > Output::MAX_LINKS {
         return Err(CompileError::TooMany);
     }
     if let Some(link) = rules.links.iter().find(|link| !link.mac.is_valid_unicast()) {
@@ -104,6 +103,16 @@ struct Receivers {
     bridge: bool,
     wire: bool,
     host: bool,
+}
+
+impl Receivers {
+    const fn wants(self, mode: Mode) -> bool {
+        match mode {
+            Mode::Private => self.private,
+            Mode::Vepa => self.vepa,
+            Mode::Bridge => self.bridge,
+        }
+    }
 }
 
 struct Compiler<'a> {
@@ -186,7 +195,13 @@ impl Compiler<'_> {
             }
         };
         let list = self.members.get(start as usize..end as usize).unwrap_or_default();
-        let except = sender.filter(|sender| list.contains(sender));
+        // Asked of the rules, not searched in the list: with a search per sender,
+        // compiling would be quadratic.
+        let listed = |slot| {
+            let link = self.rules.links.get(usize::from(slot));
+            link.is_some_and(|link| link.up && receivers.wants(link.mode))
+        };
+        let except = sender.filter(|sender| sender.slot().is_some_and(listed));
         let mut others = list.iter().filter(|&&output| Some(output) != except);
         match (others.next(), others.next()) {
             (None, _) => Verdict::drop(DropReason::NoMember),
@@ -210,12 +225,8 @@ impl Compiler<'_> {
     /// a driver wants to itself.
     fn list(&mut self, receivers: Receivers) -> (u32, u32) {
         let start = self.members.len();
-        let wanted = |mode| match mode {
-            Mode::Private => receivers.private,
-            Mode::Vepa => receivers.vepa,
-            Mode::Bridge => receivers.bridge,
-        };
-        let links = (0..).zip(self.rules.links).filter(|(_, link)| link.up && wanted(link.mode));
+        let links = (0..).zip(self.rules.links);
+        let links = links.filter(|(_, link)| link.up && receivers.wants(link.mode));
         self.members.extend(links.map(|(slot, _)| Output::link(slot)));
         self.members.extend(receivers.host.then_some(Output::HOST));
         self.members.extend(receivers.wire.then_some(Output::WIRE));

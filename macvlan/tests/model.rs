@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use macvlan::drop::DropReason;
-use macvlan::fib::{Fib, Head, Output, Target, Verdict};
+use macvlan::fib::{Fib, GroupId, Head, Output, Target, Verdict};
 use macvlan::mac::MacAddr;
 use macvlan::mode::Mode::{self, Bridge, Private, Vepa};
 use macvlan::rules::{CompileError, LinkRule, LowerRules, compile};
@@ -30,6 +30,8 @@ fn expand(fib: &Fib, verdict: Verdict) -> Delivery {
         Target::Drop(reason) => Err(reason),
         Target::Group(group) => {
             let mut members: Vec<Output> = fib.group(group).into_iter().collect();
+            assert!(members.len() >= 2, "a group of {members:?} is an output or a drop");
+            assert!(!fib.group(group).is_empty());
             members.sort();
             Ok(members)
         }
@@ -197,6 +199,40 @@ fn a_link_that_is_down_sends_nothing() {
 }
 
 #[test]
+fn a_link_that_is_down_receives_nothing() {
+    let mut links = up(&[Private, Vepa, Bridge, Bridge]);
+    links[..3].iter_mut().for_each(|link| link.up = false);
+    assert_eq!(one(&links, false, WIRE, GROUP, OUTSIDE), Ok(vec![link(3)]));
+    assert_eq!(one(&links, false, link(3), GROUP, mac(4)), Ok(vec![WIRE]));
+    // Nor is it anybody as a source: not a private link's frame coming back.
+    assert_eq!(one(&links, false, WIRE, GROUP, mac(1)), Ok(vec![link(3)]));
+}
+
+#[test]
+fn a_lower_without_links_leaves_everything_to_the_host() {
+    for dst in [mac(1), GROUP, MacAddr::BROADCAST] {
+        assert_eq!(one(&[], true, WIRE, dst, OUTSIDE), Ok(vec![HOST]));
+        assert_eq!(one(&[], true, HOST, dst, OUTSIDE), Ok(vec![WIRE]));
+    }
+    assert_eq!(one(&[], false, WIRE, mac(1), OUTSIDE), Err(DropReason::UnknownUnicast));
+}
+
+#[test]
+fn numbers_that_nobody_gave_out_are_harmless() {
+    let fib = compile(&LowerRules { links: &up(&[Bridge]), host: false }).unwrap();
+    assert!(fib.group(GroupId::new(7)).is_empty());
+    let mut verdicts = [Verdict::output(WIRE)];
+    fib.classify(link(7), &[head(mac(1), OUTSIDE)], &mut verdicts);
+    assert!(matches!(verdicts[0].target(), Target::Drop(_)));
+}
+
+#[test]
+fn workers_may_share_a_fib() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Fib>();
+}
+
+#[test]
 fn er_22_two_links_that_are_up_have_different_addresses() {
     let mut links = up(&[Bridge, Bridge, Bridge]);
     links[2].mac = mac(1);
@@ -236,6 +272,27 @@ fn a_thousand_bridge_links_share_one_member_list() {
         assert_eq!(members.len(), 1000, "999 siblings and the wire");
         assert!(!members.contains(&link(slot)));
     }
+}
+
+#[test]
+fn as_many_links_as_the_error_says() {
+    // Alternating modes need the most groups; the last link is a bridge's.
+    let rule = |n: usize| LinkRule {
+        mac: MacAddr::new([2, 0, 0, 0, (n >> 8) as u8, n as u8]),
+        mode: if (Output::MAX_LINKS - n) % 2 == 1 { Bridge } else { Vepa },
+        up: true,
+    };
+    let mut links: Vec<LinkRule> = (0..Output::MAX_LINKS).map(rule).collect();
+    let last = Output::MAX_LINKS - 1;
+    let reflected = one(&links, false, WIRE, GROUP, links[last - 1].mac).unwrap();
+    assert_eq!(reflected.len(), last, "all but the vepa link itself");
+    let sent = one(&links, false, link(last as u16), GROUP, links[last].mac).unwrap();
+    assert_eq!(sent.len(), Output::MAX_LINKS.div_ceil(2), "its siblings and the wire");
+
+    links.push(LinkRule { mac: OUTSIDE, mode: Bridge, up: true });
+    let error = compile(&LowerRules { links: &links, host: false }).unwrap_err();
+    assert_eq!(error, CompileError::TooMany);
+    assert_eq!(error.to_string(), format!("a lower can have {} links", Output::MAX_LINKS));
 }
 
 /// The statements of RX and TX, read aloud.
@@ -296,9 +353,17 @@ fn model(links: &[LinkRule], host: bool, from: Output, dst: MacAddr, src: MacAdd
 
 fn links() -> impl Strategy<Value = Vec<LinkRule>> {
     let mode = prop_oneof![Just(Private), Just(Vepa), Just(Bridge)];
-    prop::collection::vec((mode, prop::bool::weighted(0.8)), 0..=12).prop_map(|links| {
-        let link = |((mode, up), last)| LinkRule { mac: mac(last), mode, up };
-        links.into_iter().zip(1..).map(link).collect()
+    // Mostly an address each; sometimes one that another link has, which only
+    // one of them can be up with (LC-14).
+    let shared = prop::option::weighted(0.2, 1_u8..=12);
+    prop::collection::vec((mode, prop::bool::weighted(0.8), shared), 0..=12).prop_map(|links| {
+        let mut rules: Vec<LinkRule> = Vec::new();
+        for ((mode, up, shared), last) in links.into_iter().zip(1..) {
+            let mac = mac(shared.unwrap_or(last));
+            let up = up && !rules.iter().any(|other| other.up && other.mac == mac);
+            rules.push(LinkRule { mac, mode, up });
+        }
+        rules
     })
 }
 

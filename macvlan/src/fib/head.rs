@@ -1,4 +1,7 @@
 //! A frame's Ethernet header as two words.
+//!
+//! Made by whoever receives a frame of at least 14 bytes, read by
+//! classification. Never looks at the payload or follows VLAN tags.
 
 /// The first 14 bytes of a frame: all that classification sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,6 +17,8 @@ pub use verdict::{GroupId, Output, Target, Verdict};
 /// Frames classified at once; longer bursts are taken in parts of this size.
 pub const CHUNK: usize = 64;
 
+const _: () = assert!(size_of::<Head>() == 16 && size_of::<Verdict>() == 2);
+
 /// What happens to frames that enter at one place. Indices are table values.
 #[derive(Debug, Default)]
 pub(crate) struct Ingress {
@@ -115,6 +117,16 @@ impl Fib {
 pub struct Members<'a> {
     list: &'a [Output],
     except: Option<Output>,
+}
+
+impl Members<'_> {
+    /// Nobody is left. Never so for a group that a verdict names: fewer than
+    /// two receivers are a verdict of their own.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.into_iter().next().is_none()
+    }
 }
 
 impl<'a> IntoIterator for Members<'a> {

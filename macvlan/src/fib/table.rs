@@ -64,7 +64,8 @@ impl Default for MacTable {
 }
 
 impl MacTable {
-    /// A table of these addresses; values are 0 to 0xfffe.
+    /// A table of these addresses; values are 0 to 0xfffe. Broadcast is not to
+    /// be one of them: its key is that of an empty slot.
     ///
     /// # Errors
     /// An address appears twice.
@@ -142,7 +143,8 @@ impl MacTable {
     fn probe(&self, first: usize, key: u64) -> u16 {
         let Some(bucket) = self.buckets.get(first) else { return MISS };
         let value = simd::find(&bucket.0, key, MISS);
-        if value != MISS || self.spill == 0 {
+        // Most misses end here even where some lines overflow.
+        if value != MISS || self.spill == 0 || has_room(bucket) {
             return value;
         }
         self.probe_further(first, key)
@@ -153,8 +155,7 @@ impl MacTable {
         let following = self.buckets.iter().cycle().skip(first).take(self.spill + 1);
         for bucket in following {
             let value = simd::find(&bucket.0, key, MISS);
-            // A line with room was never spilled from.
-            if value != MISS || bucket.0.contains(&EMPTY) {
+            if value != MISS || has_room(bucket) {
                 return value;
             }
         }
@@ -184,6 +185,13 @@ impl MacTable {
     pub fn lines(&self) -> usize {
         self.buckets.len()
     }
+}
+
+/// A line fills from its front, so the last slot tells. A line with room was
+/// never spilled from: what is not in it is not behind it.
+#[inline]
+fn has_room(bucket: &Bucket) -> bool {
+    bucket.0.last() == Some(&EMPTY)
 }
 
 const fn key(entry: u64) -> u64 {
@@ -254,19 +262,23 @@ impl Layout {
 mod tests {
     use super::*;
 
-    /// Addresses that all belong into one line of 64 under the first multiplier.
-    fn colliding(count: usize) -> Vec<u64> {
-        let layout = Layout::new(64, 0);
-        let belongs = |&key: &u64| bucket_of(key, layout.multiplier, layout.shift) == 63;
+    /// Addresses that all belong into the last line of 64 under each of the
+    /// first so many multipliers.
+    fn colliding(count: usize, multipliers: u32) -> Vec<u64> {
+        let shift = Layout::new(64, 0).shift;
+        let belongs = |&key: &u64| {
+            (0..multipliers).all(|attempt| bucket_of(key, multiplier(attempt), shift) == 63)
+        };
         (1..).map(|n: u64| n << 1).filter(belongs).take(count).collect()
     }
 
     #[test]
     fn the_builder_looks_for_a_multiplier_that_tells_them_apart() {
-        let keys = colliding(40);
+        let keys = colliding(40, 2);
         let entries = keys.iter().zip(0..).map(|(&key, value)| (MacAddr::from_key(key), value));
         let table = MacTable::build(entries).unwrap();
         assert_eq!(table.max_probe(), 1);
+        assert!((0..2).all(|attempt| table.multiplier != multiplier(attempt)));
         for (&key, value) in keys.iter().zip(0..) {
             assert_eq!(table.lookup(key), Some(value));
         }
@@ -275,7 +287,7 @@ mod tests {
     #[test]
     fn lookups_are_right_even_where_no_multiplier_helps() {
         // Three lines for one: they run over the end of the table.
-        let keys = colliding(21);
+        let keys = colliding(21, 1);
         let mut layout = Layout::new(64, 0);
         let entries: Vec<u64> =
             keys.iter().zip(0..).map(|(&key, value): (_, u64)| key | value << 48).collect();
@@ -285,7 +297,7 @@ mod tests {
         let mut values = [0; 21];
         table.lookup_burst(&keys, &mut values);
         assert!(values.iter().copied().eq(0..21));
-        let absent = colliding(22).pop().unwrap();
+        let absent = colliding(22, 1).pop().unwrap();
         assert_eq!(table.lookup(absent), None);
         assert_eq!(table.max_probe(), 3);
     }

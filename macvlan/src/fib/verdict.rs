@@ -1,4 +1,7 @@
 //! Where a frame goes, in two bytes.
+//!
+//! Owns the numbering of outputs, groups and drops. Made by [`crate::rules`],
+//! taken apart by the workers; numbers mean nothing outside one lower.
 
 use crate::drop::DropReason;
 
@@ -11,8 +14,9 @@ impl Output {
     pub const WIRE: Self = Self(0);
     /// The host port.
     pub const HOST: Self = Self(1);
-    /// Links there can be on one lower.
-    pub const MAX_LINKS: usize = (Verdict::GROUP - 2) as usize;
+    /// Links there can be on one lower: each may need a group for what it sends
+    /// and one for what an external switch reflects, beside one for outsiders.
+    pub const MAX_LINKS: usize = (GroupId::MAX - 1) / 2;
 
     /// The link in `slot`, 0 to [`Output::MAX_LINKS`] - 1.
     #[inline]
