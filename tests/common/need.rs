@@ -52,8 +52,8 @@ pub(crate) fn have(test: &str, needs: &[Need]) -> bool {
     }
     let why = missing.join("; ");
     assert!(std::env::var_os("CI").is_none(), "{test} must not be skipped in CI: {why}");
-    // print! would be captured, and a skip nobody sees is a lie.
-    _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+    // print! would be captured, and a skip nobody sees is a lie. The runner has begun a line.
+    _ = writeln!(std::io::stderr(), "\nSKIPPED: {test}: {why}");
     false
 }
 
