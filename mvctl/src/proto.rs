@@ -103,10 +103,15 @@ impl Request {
             return Err(RpcError::protocol(METHOD_NOT_FOUND, sentence));
         }
         let params = params.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        let invalid = |why: &str| {
+            RpcError::protocol(INVALID_PARAMS, format!("parameters of {method}: {why}"))
+        };
+        // serde would take an array, too, and give it meaning by the order of fields.
+        if !params.is_object() {
+            return Err(invalid("an object is expected, such as {\"name\": \"mv0\"}"));
+        }
         let request = serde_json::json!({ "method": method, "params": params });
-        serde_json::from_value(request).map_err(|error| {
-            RpcError::protocol(INVALID_PARAMS, format!("parameters of {method}: {error}"))
-        })
+        serde_json::from_value(request).map_err(|error| invalid(&error.to_string()))
     }
 }
 
@@ -318,7 +323,10 @@ mod tests {
             ("link.del", json!({"nam": "x"}), INVALID_PARAMS),
             ("link.del", json!({"name": "x", "force": true}), INVALID_PARAMS),
             ("link.add", json!({"name": "x", "link": "y", "mtu": 70000}), INVALID_PARAMS),
-            ("link.set", json!([1, 2]), INVALID_PARAMS),
+            // By position they would change their meaning with the next field.
+            ("link.del", json!(["mv0"]), INVALID_PARAMS),
+            ("link.show", json!([]), INVALID_PARAMS),
+            ("link.show", Value::Null, INVALID_PARAMS),
             ("link.show", json!("mv0"), INVALID_PARAMS),
         ] {
             let error = Request::new(method, Some(params.clone())).unwrap_err();

@@ -92,10 +92,15 @@ mod tests {
             "1: mv0@lan0: <BROADCAST,UP> mtu 1500 state UP\n    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff\n    \
              macvlan mode bridge\n    socket /run/mv0.sock role server peer absent worker 0\n"
         );
-        let text = links(&[link], true);
+        let text = links(std::slice::from_ref(&link), true);
         assert!(
             text.contains("             7 ") && text.contains("dropped receive runt 3"),
             "{text}"
         );
+        let extra = Extra { device: Some("net_tap0".into()), worker: 1, ..Extra::default() };
+        let text = links(&[link.clone(), LinkShow { mvswitch: extra, ..link }], false);
+        assert!(text.starts_with("1: mv0@lan0: ") && text.contains("\n2: mv0@lan0: "), "{text}");
+        assert!(text.ends_with("    device net_tap0 peer absent worker 1\n"), "{text}");
+        assert_eq!(links(&[], true), "");
     }
 }

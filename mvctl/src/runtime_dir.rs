@@ -53,9 +53,10 @@ pub fn prepare(directory: &Path) -> Result<(), String> {
             "cannot make the runtime directory {shown}: {error}; name another with --runtime-dir"
         )
     })?;
-    // Not following a link: it could lead anywhere by the time it is used.
-    let found =
-        std::fs::symlink_metadata(directory).map_err(|error| format!("{shown}: {error}"))?;
+    // Not following a link, as a slash at the end would: it could lead anywhere
+    // by the time it is used.
+    let bare: PathBuf = directory.components().collect();
+    let found = std::fs::symlink_metadata(bare).map_err(|error| format!("{shown}: {error}"))?;
     if !found.is_dir() {
         return Err(format!(
             "the runtime directory {shown} is a symbolic link: name the real one with --runtime-dir"
@@ -104,6 +105,7 @@ mod tests {
         let link = base.path().join("link");
         std::os::unix::fs::symlink(&directory, &link).unwrap();
         assert!(prepare(&link).unwrap_err().contains("symbolic link"));
+        assert!(prepare(&link.join("")).unwrap_err().contains("symbolic link"));
         std::fs::write(base.path().join("file"), "").unwrap();
         assert!(prepare(&base.path().join("file")).unwrap_err().contains("cannot make"));
     }

@@ -7,11 +7,14 @@
 mod http;
 mod rpc;
 
+use std::future::Future;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
+use mvctl::proto::{Request, RpcError};
+use serde_json::Value;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
@@ -33,7 +36,7 @@ pub struct Options {
 pub struct Api {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
-    control_socket: PathBuf,
+    _socket: SocketFile,
 }
 
 /// Opens the doors.
@@ -41,28 +44,42 @@ pub struct Api {
 /// # Errors
 /// One sentence: the socket's path is not free, or the system refused.
 pub fn spawn(control: Handle, options: Options) -> Result<Api, String> {
+    let call = move |request| {
+        let control = control.clone();
+        async move { control.call(request).await }
+    };
+    open(call, options)
+}
+
+fn open<C, F>(call: C, options: Options) -> Result<Api, String>
+where
+    C: Fn(Request) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Value, RpcError>> + Send + 'static,
+{
     let Options { control_socket, metrics, registry } = options;
     clear_stale(&control_socket)?;
     let shown = control_socket.display().to_string();
     let failed = |error: std::io::Error| format!("cannot open the control socket {shown}: {error}");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let listener = {
-        let _context = runtime.enter();
-        // The directory is ours alone, so nobody comes between this and the next line.
-        UnixListener::bind(&control_socket).map_err(failed)?
+    let context = runtime.enter();
+    let metrics = match metrics {
+        Some(listener) => Some(register(listener).map_err(|error| {
+            format!("cannot serve metrics: {error}; name another address in [metrics] listen")
+        })?),
+        None => None,
     };
+    // The directory is ours alone, so nobody comes between this and the rights.
+    let listener = UnixListener::bind(&control_socket).map_err(failed)?;
+    let socket = SocketFile(control_socket);
     let rights = std::fs::Permissions::from_mode(0o660);
-    std::fs::set_permissions(&control_socket, rights).map_err(failed)?;
+    std::fs::set_permissions(&socket.0, rights).map_err(failed)?;
+    drop(context);
     let (stop, stopped) = oneshot::channel();
     let serve = async move {
         if let Some(listener) = metrics {
             tokio::spawn(http::serve(listener, registry));
         }
-        let call = move |request| {
-            let control = control.clone();
-            async move { control.call(request).await }
-        };
         tokio::spawn(rpc::serve(listener, call));
         // Ends when told to, or when the owner is gone.
         _ = stopped.await;
@@ -70,7 +87,13 @@ pub fn spawn(control: Handle, options: Options) -> Result<Api, String> {
     let thread = std::thread::Builder::new().name("mv-api".to_owned()).spawn(move || {
         runtime.block_on(serve);
     });
-    Ok(Api { stop, thread: thread.map_err(failed)?, control_socket })
+    Ok(Api { stop, thread: thread.map_err(failed)?, _socket: socket })
+}
+
+/// Hands a bound listener to the runtime whose context this is called in.
+fn register(listener: TcpListener) -> std::io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
 }
 
 impl Api {
@@ -78,6 +101,75 @@ impl Api {
     pub fn stop(self) {
         drop(self.stop);
         _ = self.thread.join();
-        _ = std::fs::remove_file(&self.control_socket);
+    }
+}
+
+/// The control socket's place in the file system, given back in the end.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may have been taken away already.
+        _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mvctl::client::Client;
+    use mvctl::proto::Name;
+    use serde_json::json;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::path::Path;
+
+    /// Doors to a control that knows no link.
+    fn opened(control_socket: &Path, metrics: Option<TcpListener>) -> Result<Api, String> {
+        let registry = prometheus::Registry::new();
+        let options = Options { control_socket: control_socket.to_owned(), metrics, registry };
+        open(async |_| Ok(json!([])), options)
+    }
+
+    #[test]
+    fn both_doors_open_and_close() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let api = opened(&path, Some(listener)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+
+        let mut client = Client::connect(&path).unwrap();
+        let show = Request::LinkShow(Name::default());
+        assert_eq!(client.call(&show).unwrap(), json!([]));
+        let mut http = TcpStream::connect(address).unwrap();
+        http.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        http.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("ok\n"), "{answer}");
+
+        api.stop();
+        assert!(!path.exists());
+        assert!(client.call(&show).is_err());
+        assert!(TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn a_path_that_is_taken_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control.sock");
+        let first = opened(&path, None).unwrap();
+        let error = opened(&path, None).unwrap_err();
+        assert!(error.contains("in use") && error.contains("control.sock"), "{error}");
+        assert!(Client::connect(&path).is_ok(), "the first one's socket is gone");
+        first.stop();
+
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        opened(&path, None).unwrap().stop();
+
+        let error = opened(&dir.path().join("nowhere/control.sock"), None).unwrap_err();
+        assert!(error.contains("nowhere/control.sock"), "{error}");
     }
 }

@@ -14,8 +14,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Clients at one time; further ones wait to be accepted.
+/// Clients at one time.
 const CLIENTS: usize = 16;
+
+/// A further one waits so long for a place and is then turned away, well before
+/// it loses patience itself.
+const PLACE: Duration = Duration::from_secs(1);
 
 /// Bytes of a line, its end included.
 const LINE: usize = 64 * 1024;
@@ -32,24 +36,33 @@ where
 {
     let clients = Arc::new(Semaphore::new(CLIENTS));
     loop {
-        // Cannot fail: the semaphore is never closed.
-        let Ok(permit) = Arc::clone(&clients).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let call = call.clone();
-                tokio::spawn(async move {
-                    // A client that goes away in the middle is its own affair.
-                    _ = client(stream, call).await;
-                    drop(permit);
-                });
-            }
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of descriptors: others will end and free some.
                 tracing::warn!("a control client could not be accepted: {error}");
                 tokio::time::sleep(WRITE).await;
+                continue;
             }
-        }
+        };
+        let Ok(place) = timeout(PLACE, Arc::clone(&clients).acquire_owned()).await else {
+            turn_away(&stream);
+            continue;
+        };
+        let call = call.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            // A client that goes away in the middle is its own affair.
+            _ = client(stream, call).await;
+        });
     }
+}
+
+fn turn_away(stream: &UnixStream) {
+    let sentence = format!("{CLIENTS} clients are connected: close one, or try again");
+    let line = format!("{}\n", failure(Value::Null, &RpcError::ebusy(sentence)));
+    // Its buffer is empty: what does not fit is not worth waiting for.
+    _ = stream.try_write(line.as_bytes());
 }
 
 async fn client<C, F>(stream: UnixStream, call: C) -> std::io::Result<()>
@@ -282,26 +295,71 @@ mod tests {
     async fn half_a_line_is_not_waited_for() {
         let (_dir, path) = served(Arc::default()).await;
         let mut stream = connect(&path).await;
-        let answer = ask(&mut stream, "{\"jsonrpc\"").await;
+        let answer = timeout(FINISH * 2, ask(&mut stream, "{\"jsonrpc\"")).await.unwrap();
         assert!(answer["error"]["message"].as_str().unwrap().contains("not finished"), "{answer}");
     }
 
-    #[tokio::test]
-    async fn silent_clients_do_not_keep_others_out_for_ever() {
+    const SHOW: &str = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"link.show\"}\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn the_seventeenth_client_waits_or_is_told() {
         let (_dir, path) = served(Arc::default()).await;
         let mut silent: Vec<_> = Vec::new();
         for _ in 0..CLIENTS {
             silent.push(connect(&path).await);
         }
-        let mut last = connect(&path).await;
-        last.get_mut()
-            .write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"link.show\"}\n")
-            .await
-            .unwrap();
-        let mut line = String::new();
-        assert!(timeout(Duration::from_millis(200), last.read_line(&mut line)).await.is_err());
+        let mut late = connect(&path).await;
+        let answer = timeout(PLACE * 2, ask(&mut late, SHOW)).await.unwrap();
+        assert_eq!(answer["error"]["data"]["errno"], "EBUSY", "{answer}");
+        assert_eq!(late.read_line(&mut String::new()).await.unwrap_or(0), 0, "it is not closed");
+
+        let mut late = connect(&path).await;
+        let mut asked = Box::pin(ask(&mut late, SHOW));
+        assert!(timeout(PLACE / 2, &mut asked).await.is_err());
         silent.pop();
-        timeout(FINISH, last.read_line(&mut line)).await.unwrap().unwrap();
-        assert!(line.contains("\"id\":1"), "{line}");
+        let answer = asked.await;
+        assert_eq!(answer["id"], 1, "{answer}");
+        drop(silent);
+        // Every place is free again.
+        for _ in 0..CLIENTS {
+            silent = vec![connect(&path).await];
+            assert_eq!(ask(silent.last_mut().unwrap(), SHOW).await["id"], 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_is_let_go() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let (_dir, path) = served(Arc::clone(&calls)).await;
+        let mut deaf = connect(&path).await;
+        // Ends when the server, whose answers fill the buffers, hangs up.
+        let flood = async { while deaf.get_mut().write_all(SHOW.as_bytes()).await.is_ok() {} };
+        timeout(Duration::from_secs(20), flood).await.unwrap();
+        let flooded = calls.load(Ordering::Relaxed);
+        assert!(flooded > 0);
+        // Others were and are served.
+        assert_eq!(ask(&mut connect(&path).await, SHOW).await["id"], 1);
+        assert_eq!(calls.load(Ordering::Relaxed), flooded + 1);
+    }
+
+    #[tokio::test]
+    async fn requests_of_one_client_are_answered_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        // The first takes longest.
+        let listener = UnixListener::bind(&path).unwrap();
+        let left = Arc::new(AtomicU32::new(3));
+        tokio::spawn(serve(listener, move |_| {
+            let wait = left.fetch_sub(1, Ordering::Relaxed);
+            async move {
+                tokio::time::sleep(Duration::from_millis(20) * wait).await;
+                Ok(json!(wait))
+            }
+        }));
+        let mut stream = connect(&path).await;
+        stream.get_mut().write_all(SHOW.repeat(3).as_bytes()).await.unwrap();
+        for wait in [3, 2, 1] {
+            assert_eq!(ask(&mut stream, "").await["result"], wait);
+        }
     }
 }
