@@ -42,7 +42,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
             StartError::Runtime(message) => Failure::runtime(message),
         })?;
     let registry = metrics::registry(switch.inventory()).map_err(Failure::runtime)?;
-    let control_socket = runtime_dir.join("control.sock");
+    let control_socket = runtime_dir.join(runtime_dir::CONTROL_SOCKET);
     let options = api::Options {
         control_socket: control_socket.clone(),
         metrics: metrics_listener,
