@@ -33,10 +33,17 @@ reasons! {
     Runt = "runt", "Shorter than an Ethernet header (14 bytes).";
     TooLong = "too_long", "Longer than the port's MTU allows.";
     MultiSegment = "multi_segment", "Spread over several buffers.";
-    LinkDown = "link_down", "Sent by the guest of a link that is administratively down.";
+    LinkDown = "link_down", "Sent by the guest of a link that is administratively down, or meant for a passthru link that is.";
+    LowerDown = "lower_down", "The lower is down or has no carrier.";
+    Spoofed = "spoofed", "From a link with spoof_check, and not from an address of its own.";
+    PrivateStrict = "private_strict", "Unicast between two links, reflected by an external switch, of which one is private, on a lower with private_strict.";
+    LinkLocal = "link_local", "To a link-local group (01:80:c2:00:00:0x), on a lower with drop_link_local.";
+    SourceNodst = "source_nodst", "Consumed by the source list of a nodst link that is down.";
     UnknownUnicast = "unknown_unicast", "From the wire to a MAC address that no link here has, and there is no host port.";
     NoMember = "no_member", "A group frame that nobody here may receive, and there is no host port.";
+    BcQueueFull = "bc_queue_full", "A group frame from the wire that found the broadcast queue (bcqueuelen) full.";
     PeerAbsent = "peer_absent", "No guest is connected to the port, or its queue is disabled.";
+    NoBuffer = "no_buffer", "No buffer was free for the copy that gets a VLAN tag.";
     RingFull = "ring_full", "The peer's ring or the device's transmit queue was full.";
 }
 

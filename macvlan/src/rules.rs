@@ -1,98 +1,98 @@
 //! The driver's rules, compiled into tables.
 //!
-//! Owns what modes, admin states and addresses *mean*: [`compile`] turns the
-//! links of one lower into a [`Fib`] in which no mode is left. Pure; called by
-//! control for every publication.
+//! Owns what modes, flags, filters, admin states and addresses *mean*:
+//! [`compile`] turns the links of one lower into a [`Fib`] in which no mode is
+//! left. Pure; called by control for every publication.
 //!
 //! Each place frames come from (the wire, the host, each link) gets a verdict
 //! for every unicast destination by the table's value for it, and for every
 //! group destination by the table's value for the frame's *source*, which is
 //! how the driver tells frames that an external switch reflected.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::driver::{Driver, HostPort, Index, Link, Lower};
 use crate::drop::DropReason;
-use crate::fib::{DuplicateMac, Fib, Group, GroupId, Ingress, MacTable, Output, Verdict};
+use crate::fib::{
+    DuplicateMac, Fib, Group, GroupId, Ingress, List, MacTable, Output, SourceCheck, SourceScope,
+    SourceSet, Verdict,
+};
 use crate::mac::MacAddr;
-use crate::mode::Mode;
+use crate::mode::{Flags, Mode};
 
-/// What the rules need to know of a link.
-#[derive(Clone, Copy, Debug)]
-pub struct LinkRule {
-    /// Its address.
-    pub mac: MacAddr,
-    /// Its mode.
-    pub mode: Mode,
-    /// Administratively up.
-    pub up: bool,
-}
-
-/// The links of one lower.
-#[derive(Clone, Copy, Debug)]
-pub struct LowerRules<'a> {
-    /// By slot.
-    pub links: &'a [LinkRule],
-    /// There is a host port, which takes what the kernel would hand to the host.
-    pub host: bool,
-}
-
-/// Why links cannot be compiled.
+/// Why links cannot be compiled. The driver's operations do not let it come to this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    /// Two links that are up have the same address (ER-22).
+    /// There is no such lower.
+    #[error("there is no lower {0:?}")]
+    NoLower(Index),
+    /// Two that are up have the same address (ER-22).
     #[error("two links that are up have the address {mac}")]
     Clash {
         /// The address.
         mac: MacAddr,
-        /// The slots of both links.
-        slots: (u16, u16),
     },
-    /// A link's address is a group address or zero (ER-02).
-    #[error("{mac} cannot be the address of a link")]
-    Address {
-        /// The address.
-        mac: MacAddr,
-    },
-    /// More links than one lower can have.
-    #[error("a lower can have {} links", Output::MAX_LINKS)]
-    TooMany,
 }
+
+impl From<DuplicateMac> for CompileError {
+    fn from(duplicate: DuplicateMac) -> Self {
+        Self::Clash { mac: duplicate.mac }
+    }
+}
+
+const WIRE: Verdict = Verdict::output(Output::WIRE);
 
 /// Compiles the rules of one lower.
 ///
 /// # Errors
 /// See [`CompileError`].
-pub fn compile(rules: &LowerRules<'_>) -> Result<Fib, CompileError> {
-    if rules.links.len() > Output::MAX_LINKS {
-        return Err(CompileError::TooMany);
+pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
+    let links: Vec<&Link> = driver.links_of(lower).collect();
+    let rx = driver.rx_mode(lower).unwrap_or_default();
+    let lower = driver.lower(lower).ok_or(CompileError::NoLower(lower))?;
+    if !lower.passes() {
+        // TX-17: nothing goes in or out, and links, which have lost their
+        // carrier with it, do not reach each other either.
+        let nothing = || everything(Verdict::drop(DropReason::LowerDown));
+        let ingresses = (0..links.len() + 2).map(|_| nothing()).collect();
+        return Ok(Fib { ingresses, ..Fib::default() });
     }
-    if let Some(link) = rules.links.iter().find(|link| !link.mac.is_valid_unicast()) {
-        return Err(CompileError::Address { mac: link.mac });
-    }
-    // Only links that are up have an entry (LC-34); its value is the slot.
-    let up = (0_u16..).zip(rules.links).filter(|(_, link)| link.up);
-    let table = MacTable::build(up.map(|(slot, link)| (link.mac, slot)));
-    let table =
-        table.map_err(|DuplicateMac { mac, values }| CompileError::Clash { mac, slots: values })?;
-    let wire = Verdict::output(Output::WIRE);
-    // TX-02 and TX-05: to bridge links directly. TX-03, TX-04, TX-06, TX-07:
-    // everything else to the wire.
-    let direct = (0..).zip(rules.links).map(|(slot, to)| {
-        let direct = to.up && to.mode == Mode::Bridge;
-        if direct { Verdict::output(Output::link(slot)) } else { wire }
+    let passthru = lower.is_passthru();
+    let reachable = lower.spec.host == HostPort::Reachable && !passthru;
+    let hosts_address = reachable.then_some((lower.spec.address, Output::HOST.value()));
+    // Only links that are up have an entry (LC-34).
+    let own = slots(&links).filter(|(_, link)| link.up).flat_map(|(output, link)| {
+        link.own_addresses().map(move |address| (address, output.value()))
     });
-    let direct = direct.collect();
-    let (groups, members, lists) = (Vec::new(), Vec::new(), HashMap::new());
-    let mut compiler = Compiler { rules, direct, groups, members, lists };
-    let mut ingresses = vec![compiler.wire(), compiler.host()];
-    ingresses.extend((0..).zip(rules.links).map(|(slot, link)| compiler.link(slot, link)));
-    Ok(Fib {
-        table,
-        ingresses: ingresses.into(),
-        groups: compiler.groups.into(),
-        members: compiler.members.into(),
-    })
+    let table = MacTable::build(own.chain(hosts_address))?;
+
+    // A group needs a list of its own where not every link hears it.
+    let choosy = || links.iter().filter(|link| link.up && !link.hears_all());
+    let listed: BTreeSet<MacAddr> = choosy()
+        .flat_map(|link| &link.groups)
+        .copied()
+        .filter(|mac| *mac != MacAddr::BROADCAST)
+        .collect();
+    let filtered = choosy().next().is_some();
+    let numbers = listed.iter().copied().zip(0_u16..);
+    let listed_table = MacTable::build(numbers)?;
+
+    let compiler = Compiler {
+        lower,
+        links: &links,
+        host: lower.spec.host != HostPort::None,
+        reachable,
+        filtered,
+        hears_all: rx.allmulti || rx.promiscuous,
+        listed: listed.into_iter().collect(),
+        fib: Fib { table, listed: listed_table, filtered, ..Fib::default() },
+        groups: Vec::new(),
+        lists: Vec::new(),
+        members: Vec::new(),
+        rows: HashMap::new(),
+    };
+    compiler.run()
 }
 
 /// Who is to receive a group frame, apart from the sender.
@@ -101,8 +101,11 @@ struct Receivers {
     private: bool,
     vepa: bool,
     bridge: bool,
-    wire: bool,
+    passthru: bool,
     host: bool,
+    wire: bool,
+    /// Copies for links may wait in the broadcast queue: frames from the wire.
+    queued: bool,
 }
 
 impl Receivers {
@@ -111,130 +114,267 @@ impl Receivers {
             Mode::Private => self.private,
             Mode::Vepa => self.vepa,
             Mode::Bridge => self.bridge,
+            Mode::Passthru => self.passthru,
+            // Only by their lists (RXM-01 to RXM-06).
+            Mode::Source => false,
         }
     }
 }
 
 struct Compiler<'a> {
-    rules: &'a LowerRules<'a>,
-    /// A bridge link's verdicts for its siblings' addresses.
-    direct: Arc<[Verdict]>,
+    lower: &'a Lower,
+    /// By slot.
+    links: &'a [&'a Link],
+    host: bool,
+    reachable: bool,
+    filtered: bool,
+    /// The lower itself hears all groups (MCF-07).
+    hears_all: bool,
+    /// Groups with lists of their own, by their number.
+    listed: Vec<MacAddr>,
+    fib: Fib,
     groups: Vec<Group>,
+    lists: Vec<List>,
     members: Vec<Output>,
-    /// Member lists made so far: senders share them.
-    lists: HashMap<Receivers, (u32, u32)>,
+    /// Rows of lists made so far: senders share them.
+    rows: HashMap<Receivers, u32>,
 }
 
 impl Compiler<'_> {
-    /// Frames from the wire.
-    fn wire(&mut self) -> Ingress {
-        let links = self.rules.links;
-        let host = self.rules.host;
-        let to_host = if host {
-            Verdict::output(Output::HOST)
-        } else {
-            Verdict::drop(DropReason::UnknownUnicast)
-        };
-        // RXU-02: the link that has the address, whatever its mode. RXU-04: else the host.
-        let hit = (0..).zip(links).map(|(slot, link)| {
-            if link.up { Verdict::output(Output::link(slot)) } else { to_host }
+    fn run(mut self) -> Result<Fib, CompileError> {
+        // TX-02 and TX-05: to bridge links directly. TX-03, TX-04, TX-06, TX-07:
+        // everything else to the wire.
+        let direct = slots(self.links).map(|(output, to)| {
+            let direct = to.up && to.mode == Mode::Bridge;
+            if direct { Verdict::output(output) } else { WIRE }
         });
-        let hit = hit.collect();
-        // RXM-01: from outside, all links that are up.
-        let everyone = Receivers { private: true, vepa: true, bridge: true, wire: false, host };
-        let group = self.group(everyone, None);
-        let group_from = (0..).zip(links).map(|(slot, link)| {
-            let sender = Output::link(slot);
-            match link.mode {
-                // A link that is down is nobody: it has no entry.
-                _ if !link.up => group,
-                // RXM-02: reflected for a vepa link: its siblings have not had it.
-                Mode::Vepa => self.group(Receivers { private: false, ..everyone }, Some(sender)),
-                // RXM-03: bridge siblings had their copies when it was sent.
-                Mode::Bridge => {
-                    self.group(Receivers { vepa: true, host, ..Receivers::default() }, Some(sender))
-                }
-                // RXM-04: back to the sender alone.
-                Mode::Private => Verdict::output(sender),
-            }
-        });
-        let group_from = group_from.collect();
-        Ingress { hit, miss: to_host, group_from, group }
+        let host = if self.reachable { Verdict::output(Output::HOST) } else { WIRE };
+        let direct: Arc<[Verdict]> = [WIRE, host].into_iter().chain(direct).collect();
+
+        let mut ingresses = vec![self.wire(), self.host(&direct)];
+        for (output, link) in slots(self.links) {
+            ingresses.push(self.link(output, link, &direct));
+        }
+        let sources = self.sources()?;
+        let private = slots(self.links).map(|(_, link)| link.mode == Mode::Private);
+        self.fib.private = [false, false].into_iter().chain(private).collect();
+        Ok(Fib {
+            ingresses: ingresses.into(),
+            source_sets: sources,
+            groups: self.groups.into(),
+            lists: self.lists.into(),
+            members: self.members.into(),
+            ..self.fib
+        })
     }
 
-    /// TX-10: what the host sends goes to the wire; links never see it.
-    fn host(&self) -> Ingress {
-        everything(Verdict::output(Output::WIRE))
+    /// What the kernel hands to the host's stack.
+    fn to_host(&self, otherwise: DropReason) -> Verdict {
+        if self.host { Verdict::output(Output::HOST) } else { Verdict::drop(otherwise) }
+    }
+
+    /// Frames from the wire.
+    fn wire(&mut self) -> Ingress {
+        let links = self.links;
+        let to_host = self.to_host(DropReason::UnknownUnicast);
+        let host = self.host;
+        let spec = &self.lower.spec;
+        let (strict, link_local) = (spec.private_strict, spec.drop_link_local);
+        // RXU-02: the link that has the address, whatever its mode, but for
+        // source links (RXU-03). RXU-04: else the host.
+        let hit = slots(links).map(|(output, link)| match link.mode {
+            Mode::Source => to_host,
+            _ if link.up => Verdict::output(output),
+            _ => to_host,
+        });
+        let mut hit: Arc<[Verdict]> = [to_host, to_host].into_iter().chain(hit).collect();
+        let mut miss = to_host;
+        if let Some((output, link)) = slots(links).next().filter(|_| self.lower.is_passthru()) {
+            // RXU-05: all unicast, and if the link is down nobody has it.
+            hit = Arc::default();
+            miss =
+                if link.up { Verdict::output(output) } else { Verdict::drop(DropReason::LinkDown) };
+        }
+        // RXM-01: from outside, all links that are up, and the host (RXM-10).
+        let everyone = Receivers {
+            private: true,
+            vepa: true,
+            bridge: true,
+            passthru: true,
+            host,
+            wire: false,
+            queued: true,
+        };
+        let group = self.group(everyone, None);
+        // RXM-03: bridge siblings had their copies when it was sent.
+        let late = Receivers { private: false, bridge: false, passthru: false, ..everyone };
+        let from_links = slots(links).map(|(sender, link)| match link.mode {
+            // A link that is down is nobody: it has no entry.
+            _ if !link.up => group,
+            // RXM-02: reflected for a vepa link: its siblings have not had it.
+            Mode::Vepa => {
+                self.group(Receivers { private: false, passthru: false, ..everyone }, Some(sender))
+            }
+            Mode::Bridge => self.group(late, Some(sender)),
+            // RXM-04 to RXM-06: back to the sender alone.
+            Mode::Private | Mode::Passthru | Mode::Source => Verdict::output(sender),
+        });
+        let from_links: Vec<Verdict> = from_links.collect();
+        // A host that is a member is a bridge sender: it does not get it back.
+        let from_host = if self.reachable {
+            self.group(Receivers { host: false, ..late }, None)
+        } else {
+            group
+        };
+        let group_from = [group, from_host].into_iter().chain(from_links).collect();
+        Ingress {
+            hit,
+            miss,
+            group_from,
+            group,
+            pause: self.to_host(DropReason::NoMember),
+            link_local: link_local.then(|| self.to_host(DropReason::LinkLocal)),
+            sources: SourceScope::All,
+            check: if strict { SourceCheck::NotPrivate } else { SourceCheck::None },
+        }
+    }
+
+    /// TX-10: what the host sends goes to the wire; links never see it. Unless
+    /// it is a member: then it sends as a bridge link does.
+    fn host(&mut self, direct: &Arc<[Verdict]>) -> Ingress {
+        if self.reachable { self.bridge(Output::HOST, direct) } else { everything(WIRE) }
     }
 
     /// Frames from a link.
-    fn link(&mut self, slot: u16, link: &LinkRule) -> Ingress {
-        let wire = Verdict::output(Output::WIRE);
-        match link.mode {
-            _ if !link.up => everything(Verdict::drop(DropReason::LinkDown)),
-            // TX-01.
-            Mode::Private | Mode::Vepa => everything(wire),
-            Mode::Bridge => {
-                // TX-08.
-                let receivers = Receivers { bridge: true, wire: true, ..Receivers::default() };
-                let group = self.group(receivers, Some(Output::link(slot)));
-                let hit = Arc::clone(&self.direct);
-                Ingress { hit, miss: wire, group_from: Box::default(), group }
-            }
+    fn link(&mut self, output: Output, link: &Link, direct: &Arc<[Verdict]>) -> Ingress {
+        let mut ingress = match link.mode {
+            _ if !link.up => return everything(Verdict::drop(DropReason::LinkDown)),
+            // TX-01, TX-16.
+            Mode::Private | Mode::Vepa | Mode::Passthru | Mode::Source => everything(WIRE),
+            Mode::Bridge => self.bridge(output, direct),
+        };
+        if self.lower.spec.drop_link_local {
+            ingress.link_local = Some(Verdict::drop(DropReason::LinkLocal));
+        }
+        if link.spoof_check {
+            ingress.check = SourceCheck::Own(output);
+        }
+        ingress
+    }
+
+    /// Frames from a member in bridge mode.
+    fn bridge(&mut self, output: Output, direct: &Arc<[Verdict]>) -> Ingress {
+        // TX-08.
+        let receivers =
+            Receivers { bridge: true, host: self.reachable, wire: true, ..Receivers::default() };
+        Ingress {
+            hit: Arc::clone(direct),
+            miss: WIRE,
+            group: self.group(receivers, Some(output)),
+            // TX-09.
+            pause: WIRE,
+            sources: SourceScope::Direct,
+            ..Ingress::default()
         }
     }
 
     /// The verdict for "these, but not the sender".
-    fn group(&mut self, receivers: Receivers, sender: Option<Output>) -> Verdict {
-        let (start, end) = match self.lists.get(&receivers) {
-            Some(&list) => list,
+    fn group(&mut self, receivers: Receivers, except: Option<Output>) -> Verdict {
+        let row = match self.rows.get(&receivers) {
+            Some(&row) => row,
             None => {
-                let list = self.list(receivers);
-                self.lists.insert(receivers, list);
-                list
+                let row = self.row(receivers);
+                self.rows.insert(receivers, row);
+                row
             }
         };
-        let list = self.members.get(start as usize..end as usize).unwrap_or_default();
-        // Asked of the rules, not searched in the list: with a search per sender,
-        // compiling would be quadratic.
-        let listed = |slot| {
-            let link = self.rules.links.get(usize::from(slot));
-            link.is_some_and(|link| link.up && receivers.wants(link.mode))
-        };
-        let except = sender.filter(|sender| sender.slot().is_some_and(listed));
-        let mut others = list.iter().filter(|&&output| Some(output) != except);
-        match (others.next(), others.next()) {
-            (None, _) => Verdict::drop(DropReason::NoMember),
-            (Some(&only), None) => Verdict::output(only),
-            _ => {
-                let group = Group { start, end, except };
-                let number = match self.groups.last() {
-                    // Frames from outside need one group, not one per link.
-                    Some(&last) if last == group => self.groups.len() - 1,
-                    _ => {
-                        self.groups.push(group);
-                        self.groups.len() - 1
-                    }
-                };
-                Verdict::group(GroupId::new(u16::try_from(number).unwrap_or(u16::MAX)))
-            }
+        let group = Group { row, except };
+        // Frames from outside need one group, not one per link.
+        if self.groups.last() != Some(&group) {
+            self.groups.push(group);
         }
+        let number = u16::try_from(self.groups.len() - 1).unwrap_or(u16::MAX);
+        Verdict::group(GroupId::new(number))
     }
 
-    /// Writes a member list. The wire comes last: its copy may be the one that
-    /// a driver wants to itself.
-    fn list(&mut self, receivers: Receivers) -> (u32, u32) {
-        let start = self.members.len();
-        let links = (0..).zip(self.rules.links);
-        let links = links.filter(|(_, link)| link.up && receivers.wants(link.mode));
-        self.members.extend(links.map(|(slot, _)| Output::link(slot)));
+    /// A row of lists: for groups without a list of their own, for broadcast,
+    /// and for each group that some link has joined. One serves for all where
+    /// all links hear all.
+    fn row(&mut self, receivers: Receivers) -> u32 {
+        let row = number(self.lists.len());
+        if !self.filtered {
+            self.list(receivers, true, |_| true);
+            return row;
+        }
+        self.list(receivers, self.hears_all, Link::hears_all);
+        self.list(receivers, true, |_| true);
+        for group in std::mem::take(&mut self.listed) {
+            let hears = |link: &Link| link.hears_all() || link.groups.contains(&group);
+            let members = self.links.iter().filter(|link| link.up && link.groups.contains(&group));
+            let members = i32::try_from(members.count()).unwrap_or(i32::MAX);
+            // MCF-09.
+            let many = self.hears_all || members > self.lower.bc_cutoff();
+            self.list(receivers, many, hears);
+            self.listed.push(group);
+        }
+        row
+    }
+
+    /// Writes a list. The wire comes last: its copy may be the one that a driver
+    /// wants to itself.
+    fn list(&mut self, receivers: Receivers, many: bool, hears: impl Fn(&Link) -> bool) {
+        let start = number(self.members.len());
+        let links = slots(self.links)
+            .filter(|(_, link)| link.up && receivers.wants(link.mode) && hears(link));
+        self.members.extend(links.map(|(output, _)| output));
+        // RXM-11: nothing waits where no link is interested.
+        let interested = self.members.len() > start as usize;
         self.members.extend(receivers.host.then_some(Output::HOST));
         self.members.extend(receivers.wire.then_some(Output::WIRE));
-        let number = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        (number(start), number(self.members.len()))
+        let queued = receivers.queued && many && interested && self.lower.bc_cutoff() >= 0;
+        self.lists.push(List { start, end: number(self.members.len()), queued });
+    }
+
+    /// SRC-01, SRC-05, SRC-06: who gets copies by source address, and whether
+    /// anybody else does.
+    fn sources(&mut self) -> Result<Box<[SourceSet]>, CompileError> {
+        let mut by_source: BTreeMap<MacAddr, Vec<(Output, &Link)>> = BTreeMap::new();
+        for (output, link) in slots(self.links) {
+            for &source in &link.sources {
+                by_source.entry(source).or_default().push((output, link));
+            }
+        }
+        // Few sets, many addresses: a set is written once.
+        let mut numbers: HashMap<Vec<Output>, u16> = HashMap::new();
+        let mut sets = Vec::new();
+        let mut entries = Vec::with_capacity(by_source.len());
+        for (source, links) in by_source {
+            let all: Vec<Output> = links.iter().map(|&(output, _)| output).collect();
+            let next = u16::try_from(sets.len()).unwrap_or(u16::MAX);
+            let number_of = *numbers.entry(all).or_insert(next);
+            if number_of == next {
+                let start = number(self.members.len());
+                let up = links.iter().filter(|(_, link)| link.up);
+                self.members.extend(up.map(|&(output, _)| output));
+                let consume = links.iter().any(|(_, link)| link.flags.contains(Flags::NODST));
+                sets.push(SourceSet { start, end: number(self.members.len()), consume });
+            }
+            entries.push((source, number_of));
+        }
+        self.fib.sources = MacTable::build(entries)?;
+        Ok(sets.into())
     }
 }
 
+/// Links with the outputs they are.
+fn slots<'a>(links: &'a [&'a Link]) -> impl Iterator<Item = (Output, &'a Link)> {
+    (0..).zip(links).map(|(slot, &link)| (Output::link(slot), link))
+}
+
 fn everything(verdict: Verdict) -> Ingress {
-    Ingress { miss: verdict, group: verdict, ..Ingress::default() }
+    Ingress { miss: verdict, group: verdict, pause: verdict, ..Ingress::default() }
+}
+
+fn number(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }

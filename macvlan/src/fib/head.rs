@@ -49,6 +49,21 @@ impl Head {
         u16::from_be_bytes([high, low])
     }
 
+    /// The destination is one of the sixteen link-local groups
+    /// 01:80:c2:00:00:00 to 0f, which bridges do not forward (IEEE 802.1D).
+    #[inline]
+    #[must_use]
+    pub const fn is_link_local(self) -> bool {
+        self.first & (ADDRESS & !(0x0f << 40)) == 0x00c2_8001
+    }
+
+    /// A PAUSE frame, or another one of the MAC control protocol (RXM-14, TX-09).
+    #[inline]
+    #[must_use]
+    pub const fn is_pause(self) -> bool {
+        self.ether_type() == 0x8808
+    }
+
     /// The destination is a multicast address or broadcast.
     #[inline]
     #[must_use]
@@ -70,5 +85,10 @@ mod tests {
         assert_eq!(head.ether_type(), 0x88b5);
         assert!(head.is_group());
         assert!(!Head::read(&[2; 14]).is_group());
+        let link_local = |last| {
+            Head::read(&[1, 0x80, 0xc2, 0, 0, last, 2, 0, 0, 0, 0, 1, 0x88, 0x08]).is_link_local()
+        };
+        assert!(link_local(0) && link_local(0x0e) && link_local(0x0f) && !link_local(0x10));
+        assert!(!head.is_link_local() && !head.is_pause());
     }
 }

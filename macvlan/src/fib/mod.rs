@@ -2,24 +2,33 @@
 //!
 //! Made by [`crate::rules`], read by the workers. Classification sees the first
 //! 14 bytes of a frame and nothing else, takes a burst at a time, and neither
-//! allocates nor knows a mode: what modes mean has become data.
+//! allocates nor knows a mode: what modes, flags and filters mean has become
+//! data. What a lower does not use (source lists, group filters, checks) costs
+//! its frames nothing.
 
 use std::sync::Arc;
 
+mod classify;
 mod head;
+mod lists;
 mod table;
 mod verdict;
 
+pub use classify::{Decisions, Receiver};
 pub use head::Head;
+pub use lists::{Members, MembersIter};
 pub use table::{DuplicateMac, MISS, MacTable, ONE_LINE};
 pub use verdict::{GroupId, Output, Target, Verdict};
+
+pub(crate) use lists::{Group, List, SourceSet};
 
 /// Frames classified at once; longer bursts are taken in parts of this size.
 pub const CHUNK: usize = 64;
 
 const _: () = assert!(size_of::<Head>() == 16 && size_of::<Verdict>() == 2);
 
-/// What happens to frames that enter at one place. Indices are table values.
+/// What happens to frames that enter at one place. Indices are table values,
+/// which are outputs.
 #[derive(Debug, Default)]
 pub(crate) struct Ingress {
     /// Verdict for a unicast destination by the value the table has for it.
@@ -33,124 +42,63 @@ pub(crate) struct Ingress {
     pub(crate) group_from: Box<[Verdict]>,
     /// Verdict for a group destination from a source the table does not have.
     pub(crate) group: Verdict,
+    /// What becomes of a PAUSE frame that would be replicated.
+    pub(crate) pause: Verdict,
+    /// What becomes of a frame to a link-local group, if they are special here.
+    pub(crate) link_local: Option<Verdict>,
+    /// Which frames the source lists see.
+    pub(crate) sources: SourceScope,
+    /// What is demanded of a frame's source.
+    pub(crate) check: SourceCheck,
 }
 
-/// A list of receivers, less one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Group {
-    /// Where the members start and end in [`Fib::members`].
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-    /// The sender, which does not get its own frame back.
-    pub(crate) except: Option<Output>,
+/// Which frames of an ingress are matched against the source lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SourceScope {
+    #[default]
+    None,
+    /// All of them (SRC-02).
+    All,
+    /// Unicast that goes to a sibling: it passes the lower's receive side (TX-11).
+    Direct,
+}
+
+/// What an ingress demands of a frame's source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SourceCheck {
+    #[default]
+    None,
+    /// That it is an address of this output.
+    Own(Output),
+    /// Of unicast: that it and the destination are not addresses of two links,
+    /// one of them private.
+    NotPrivate,
 }
 
 /// The forwarding state of one lower.
 #[derive(Debug, Default)]
 pub struct Fib {
+    /// Addresses and the outputs that have them.
     pub(crate) table: MacTable,
     pub(crate) ingresses: Box<[Ingress]>,
     pub(crate) groups: Box<[Group]>,
+    pub(crate) lists: Box<[List]>,
     pub(crate) members: Box<[Output]>,
+    /// Groups with a list of their own. Only used if `filtered`.
+    pub(crate) listed: MacTable,
+    /// Not every link hears every group.
+    pub(crate) filtered: bool,
+    /// Source addresses and the sets of links that list them.
+    pub(crate) sources: MacTable,
+    pub(crate) source_sets: Box<[SourceSet]>,
+    /// By output: its link is private.
+    pub(crate) private: Box<[bool]>,
 }
 
 impl Fib {
-    /// Gives each frame that entered at `ingress` its verdict. `verdicts` is at
-    /// least as long as `heads`.
-    #[inline]
-    pub fn classify(&self, ingress: Output, heads: &[Head], verdicts: &mut [Verdict]) {
-        let Some(ingress) = self.ingresses.get(ingress.index()) else {
-            verdicts.iter_mut().take(heads.len()).for_each(|verdict| *verdict = Verdict::default());
-            return;
-        };
-        for (heads, verdicts) in heads.chunks(CHUNK).zip(verdicts.chunks_mut(CHUNK)) {
-            if ingress.hit.is_empty() && ingress.group_from.is_empty() {
-                for (head, verdict) in heads.iter().zip(verdicts) {
-                    *verdict = if head.is_group() { ingress.group } else { ingress.miss };
-                }
-            } else {
-                self.classify_chunk(ingress, heads, verdicts);
-            }
-        }
-    }
-
-    #[inline]
-    fn classify_chunk(&self, ingress: &Ingress, heads: &[Head], verdicts: &mut [Verdict]) {
-        let mut keys = [0; CHUNK];
-        let mut values = [MISS; CHUNK];
-        for (key, head) in keys.iter_mut().zip(heads) {
-            // Group frames go by their source; a group source is nobody's.
-            *key = if head.is_group() { head.src() } else { head.dst() };
-        }
-        let keys = keys.get(..heads.len()).unwrap_or_default();
-        self.table.lookup_burst(keys, &mut values);
-        for ((head, value), verdict) in heads.iter().zip(values).zip(verdicts) {
-            let value = usize::from(value);
-            *verdict = if head.is_group() {
-                ingress.group_from.get(value).copied().unwrap_or(ingress.group)
-            } else {
-                ingress.hit.get(value).copied().unwrap_or(ingress.miss)
-            };
-        }
-    }
-
-    /// The receivers of a group.
-    #[inline]
-    #[must_use]
-    pub fn group(&self, id: GroupId) -> Members<'_> {
-        let Some(group) = self.groups.get(id.index()) else {
-            return Members { list: &[], except: None };
-        };
-        let list = self.members.get(group.start as usize..group.end as usize);
-        Members { list: list.unwrap_or_default(), except: group.except }
-    }
-
     /// The MAC table.
     #[must_use]
     pub fn table(&self) -> &MacTable {
         &self.table
-    }
-}
-
-/// The receivers of a group, in the order of their slots.
-#[derive(Clone, Copy, Debug)]
-pub struct Members<'a> {
-    list: &'a [Output],
-    except: Option<Output>,
-}
-
-impl Members<'_> {
-    /// Nobody is left. Never so for a group that a verdict names: fewer than
-    /// two receivers are a verdict of their own.
-    #[inline]
-    #[must_use]
-    pub fn is_empty(self) -> bool {
-        self.into_iter().next().is_none()
-    }
-}
-
-impl<'a> IntoIterator for Members<'a> {
-    type Item = Output;
-    type IntoIter = MembersIter<'a>;
-
-    fn into_iter(self) -> MembersIter<'a> {
-        MembersIter { list: self.list.iter(), except: self.except }
-    }
-}
-
-/// Iterates over [`Members`].
-#[derive(Clone, Debug)]
-pub struct MembersIter<'a> {
-    list: std::slice::Iter<'a, Output>,
-    except: Option<Output>,
-}
-
-impl Iterator for MembersIter<'_> {
-    type Item = Output;
-
-    #[inline]
-    fn next(&mut self) -> Option<Output> {
-        let except = self.except;
-        self.list.find(|&&output| Some(output) != except).copied()
     }
 }

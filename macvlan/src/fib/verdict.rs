@@ -18,6 +18,16 @@ impl Output {
     /// and one for what an external switch reflects, beside one for outsiders.
     pub const MAX_LINKS: usize = (GroupId::MAX - 1) / 2;
 
+    /// The output of this number, as [`Output::index`] gives it.
+    pub(super) const fn from_index(index: u16) -> Self {
+        Self(index)
+    }
+
+    /// The number as a value of the MAC table.
+    pub(crate) const fn value(self) -> u16 {
+        self.0
+    }
+
     /// The link in `slot`, 0 to [`Output::MAX_LINKS`] - 1.
     #[inline]
     #[must_use]
@@ -83,6 +93,18 @@ impl Verdict {
     #[must_use]
     pub const fn output(output: Output) -> Self {
         Self(output.0)
+    }
+
+    /// To a group, and not to one port or nowhere.
+    #[inline]
+    pub(crate) const fn is_group(self) -> bool {
+        matches!(self.0, Self::GROUP..Self::DROP)
+    }
+
+    /// To a port other than the wire.
+    #[inline]
+    pub(crate) const fn is_local(self) -> bool {
+        matches!(self.0, 1..Self::GROUP)
     }
 
     /// To a group.

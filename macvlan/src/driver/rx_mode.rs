@@ -1,0 +1,46 @@
+//! What a lower's filters must let through, computed from the state as a whole.
+//!
+//! Never by counting up and down: that is how the kernel's counters leak
+//! (UCF-06b, UCF-08, B15).
+
+use std::collections::BTreeSet;
+
+use super::{Driver, Index};
+use crate::mac::MacAddr;
+use crate::mode::{Flags, Mode};
+
+/// A lower's receive mode.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RxMode {
+    /// Unicast addresses beside the lower's own (UCF-01, UCF-09).
+    pub unicast: BTreeSet<MacAddr>,
+    /// Groups that links have joined (MCF-06).
+    pub groups: BTreeSet<MacAddr>,
+    /// All groups (UCF-06).
+    pub allmulti: bool,
+    /// Everything: a passthru link without nopromisc, or a link that is
+    /// promiscuous itself (UCF-04, UCF-07).
+    pub promiscuous: bool,
+}
+
+impl Driver {
+    /// What the filters of a lower must be.
+    #[must_use]
+    pub fn rx_mode(&self, lower: Index) -> Option<RxMode> {
+        self.lower(lower)?;
+        let mut mode = RxMode::default();
+        for link in self.links_of(lower).filter(|link| link.up) {
+            if link.mode == Mode::Passthru {
+                // UCF-05: its own promiscuity does not matter.
+                mode.promiscuous |= !link.flags.contains(Flags::NOPROMISC);
+            } else {
+                mode.unicast.extend(link.own_addresses());
+                mode.promiscuous |= link.promisc;
+            }
+            mode.unicast.extend(&link.unicast);
+            mode.groups.extend(&link.groups);
+            mode.allmulti |= link.allmulti;
+        }
+        Some(mode)
+    }
+}
