@@ -20,13 +20,15 @@ const FUNCTIONS: &[&str] = &[
     "rte_log_set_global_level",
     "rte_thread_(register|unregister)",
     "rte_dev_(probe|remove)",
-    "rte_eth_dev_(get_port_by_name|get_name_by_port|info_get|configure|start|stop|close|set_mtu|socket_id)",
+    "rte_eth_dev_(get_port_by_name|get_name_by_port|info_get|configure|start|stop|close|socket_id)",
+    "rte_eth_dev_((get|set)_mtu|mac_addr_(add|remove)|default_mac_addr_set|set_mc_addr_list)",
+    "rte_eth_dev_(is_removed|callback_(un)?register)",
     "rte_eth_dev_adjust_nb_rx_tx_desc",
     "rte_eth_(rx|tx)_queue_setup",
-    "rte_eth_(promiscuous|allmulticast)_enable",
-    "rte_eth_(macaddr_get|link_get_nowait|stats_get|from_rings)",
+    "rte_eth_(promiscuous|allmulticast)_(enable|disable)",
+    "rte_eth_(macaddrs?_get|stats_get|from_rings)",
     "rte_ring_create",
-    "rte_pktmbuf_(pool_create|free_bulk)",
+    "rte_pktmbuf_(pool_create|free_bulk|copy)",
     "rte_mempool_(free|in_use_count|avail_count)",
     "rte_vhost_driver_(register|unregister|start|disable_features|callback_register)",
     "rte_vhost_(enqueue|dequeue)_burst",
@@ -96,7 +98,7 @@ fn bindgen_without_panic(flags: &[String]) -> Option<()> {
             .clang_args(flags)
             .allowlist_var("MV_.*")
             .allowlist_var(
-                "RTE_(MAX_ETHPORTS|MBUF_DEFAULT_BUF_SIZE|PKTMBUF_HEADROOM|MEMPOOL_CACHE_MAX_SIZE)",
+                "RTE_(MAX_ETHPORTS|MBUF_DEFAULT_BUF_SIZE|PKTMBUF_HEADROOM|MEMPOOL_CACHE_MAX_SIZE|ETH_SPEED_NUM_UNKNOWN)",
             )
             .allowlist_var("RTE_LOG_.*")
             .opaque_type("rte_(mbuf|mempool|ring|device)")

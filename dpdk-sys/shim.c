@@ -5,6 +5,8 @@
 
 int mv_errno(void) { return rte_errno; }
 
+void mv_errno_clear(void) { rte_errno = 0; }
+
 uint64_t mv_rdtsc(void) { return rte_rdtsc(); }
 
 void mv_pause(void) { rte_pause(); }
@@ -17,6 +19,17 @@ uint16_t mv_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, ui
 uint16_t mv_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **frames, uint16_t count)
 {
 	return rte_eth_tx_burst(port, queue, frames, count);
+}
+
+int mv_link_get(uint16_t port, struct mv_link *link)
+{
+	struct rte_eth_link raw = { 0 };
+	int code = rte_eth_link_get_nowait(port, &raw);
+
+	link->speed = raw.link_speed;
+	link->up = raw.link_status == RTE_ETH_LINK_UP;
+	link->full_duplex = raw.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
+	return code;
 }
 
 void mv_mbuf_free(struct rte_mbuf *frame) { rte_pktmbuf_free(frame); }
@@ -38,6 +51,18 @@ struct rte_mbuf *mv_mbuf_from(struct rte_mempool *pool, const void *data, uint16
 	rte_memcpy(room, data, len);
 	return frame;
 }
+
+int mv_mbuf_is_shared(const struct rte_mbuf *frame)
+{
+	return rte_mbuf_refcnt_read(frame) != 1 || !RTE_MBUF_DIRECT(frame);
+}
+
+void *mv_mbuf_prepend(struct rte_mbuf *frame, uint16_t len)
+{
+	return rte_pktmbuf_prepend(frame, len);
+}
+
+void mv_mbuf_trim_front(struct rte_mbuf *frame, uint16_t len) { rte_pktmbuf_adj(frame, len); }
 
 void mv_ring_free(struct rte_ring *ring)
 {

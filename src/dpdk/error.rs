@@ -21,8 +21,11 @@ pub struct DpdkError {
 
 /// Runs one control-path call and keeps what DPDK logs meanwhile out of the
 /// log, for the error if it fails: one message instead of a wall of them.
-/// `call` returns a negative errno, or -1 with `rte_errno` set.
+/// `call` returns a negative errno, or -1 with `rte_errno` set; -1 without is EPERM.
 pub(super) fn attempt(name: &'static str, call: impl FnOnce() -> i32) -> Result<i32, DpdkError> {
+    // An older failure would be taken for the cause of a plain -1.
+    // SAFETY: writes this thread's rte_errno; no precondition.
+    unsafe { sys::mv_errno_clear() };
     let (code, said) = log::capture(call);
     if code >= 0 { Ok(code) } else { Err(DpdkError { said, ..DpdkError::new(name, code) }) }
 }
@@ -34,6 +37,15 @@ impl DpdkError {
         let last = unsafe { sys::mv_errno() };
         let errno = if code < -1 || last == 0 { code.saturating_abs() } else { last };
         Self { call, errno, said: None }
+    }
+
+    /// The device cannot do this at all, may not, or has no room for more: what
+    /// a wider filter (all groups, all frames) makes up for. Anything else is a
+    /// failure that will not go away by asking for more.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        use nix::libc::{ENOSPC, ENOSYS, ENOTSUP, EPERM};
+        matches!(self.errno, ENOTSUP | ENOSPC | EPERM | ENOSYS)
     }
 }
 

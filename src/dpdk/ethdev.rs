@@ -3,7 +3,8 @@
 //! Owns the device from attach to removal. Created and closed by control;
 //! workers receive and transmit. Queues have one user at a time: a receive
 //! queue by a flag, a transmit queue by the worker's number, or by a spin lock
-//! where the device has fewer queues than there are workers.
+//! where the device has fewer queues than there are workers. What it hears is
+//! set in `rx_mode.rs`, its link is watched in `link.rs`.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_int};
@@ -17,9 +18,13 @@ use dpdk_sys as sys;
 use super::clock;
 use super::error::{DpdkError, attempt};
 use super::fds;
+use super::kernel::Interface;
 use super::lcore::Lcore;
+use super::link;
 use super::mbuf::Burst;
+use super::membership::Memberships;
 use super::pool::Pool;
+use super::tap::Trigger;
 
 /// Devices that are ports now: DPDK itself would let two owners share one.
 static ATTACHED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -47,7 +52,8 @@ pub struct EthInfo {
     pub name: String,
     /// The driver's name.
     pub driver: String,
-    /// The device's own address, as bytes on the wire.
+    /// The device's own address when it was opened, as bytes on the wire. It
+    /// can be changed: see [`EthPort::address`].
     pub address: [u8; 6],
     /// Receive queues set up.
     pub rx_queues: u16,
@@ -67,8 +73,15 @@ pub struct EthPort {
     /// Locks of the transmit queues; taken only where workers share one.
     tx: Box<[CachePadded<AtomicBool>]>,
     shared_tx: bool,
+    /// net_tap's, in the place of its signals.
+    trigger: Option<Trigger>,
+    kernel: Option<Interface>,
+    /// net_af_packet's.
+    memberships: Option<Memberships>,
+    /// The driver has events for the link.
+    tells_link: bool,
     /// Receive queues take buffers from it until the device is closed.
-    _pool: Arc<Pool>,
+    pool: Arc<Pool>,
 }
 
 // SAFETY: the device pointer is used by `close` alone; the queues are guarded as
@@ -122,7 +135,11 @@ impl EthPort {
             rx: Box::default(),
             tx: Box::default(),
             shared_tx: false,
-            _pool: Arc::clone(pool),
+            trigger: None,
+            kernel: None,
+            memberships: None,
+            tells_link: false,
+            pool: Arc::clone(pool),
         };
         // From here on dropping `port` closes and removes the device.
         port.set_up(options, pool)?;
@@ -131,15 +148,17 @@ impl EthPort {
 
     fn set_up(&mut self, options: &EthOptions, pool: &Pool) -> Result<(), DpdkError> {
         let id = self.id;
-        let mut facts = sys::rte_eth_dev_info::default();
-        // SAFETY: `facts` is writable.
-        attempt("rte_eth_dev_info_get", || unsafe {
-            sys::rte_eth_dev_info_get(id, &raw mut facts)
-        })?;
+        let facts = self.facts()?;
         self.device = facts.device;
         let rx_queues = options.queues.min(facts.max_rx_queues);
         let tx_queues = options.queues.min(facts.max_tx_queues);
 
+        let text = |text: *const std::ffi::c_char| {
+            // SAFETY: names are NUL-terminated and live as long as the device.
+            let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) });
+            text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let driver = text(facts.driver_name);
         let mut conf = sys::rte_eth_conf::default();
         conf.rxmode.mtu = u32::from(options.mtu);
         let hashes = facts.flow_type_rss_offloads & sys::MV_RSS_HASHES;
@@ -148,8 +167,14 @@ impl EthPort {
             conf.rx_adv_conf.rss_conf =
                 sys::rte_eth_rss_conf { rss_hf: hashes, ..Default::default() };
         }
+        // SAFETY: null, or the device's flags, which live as long as the device.
+        let flags = unsafe { facts.dev_flags.as_ref() }.copied().unwrap_or(0);
+        // A tap listens for changes of its link, and keeps them to itself.
+        self.tells_link = flags & sys::MV_ETH_LINK_EVENTS != 0 && driver != "net_tap";
+        conf.intr_conf.set_lsc(u32::from(self.tells_link));
+        conf.intr_conf.set_rmv(u32::from(flags & sys::MV_ETH_REMOVAL_EVENTS != 0));
         // Offloads stay off: frames are shared by reference, which
-        // MBUF_FAST_FREE forbids, and are never altered.
+        // MBUF_FAST_FREE forbids, and tags are handled here (`vlan.rs`).
         // SAFETY: `conf` is valid for the call.
         attempt("rte_eth_dev_configure", || unsafe {
             sys::rte_eth_dev_configure(id, rx_queues, tx_queues, &raw const conf)
@@ -159,6 +184,11 @@ impl EthPort {
         attempt("rte_eth_dev_adjust_nb_rx_tx_desc", || unsafe {
             sys::rte_eth_dev_adjust_nb_rx_tx_desc(id, &raw mut rx_desc, &raw mut tx_desc)
         })?;
+        self.kernel = Interface::open(facts.if_index);
+        let tap = self.kernel.as_ref().filter(|_| driver == "net_tap").and_then(Interface::name);
+        self.wake = fds::packet_sockets(facts.if_index);
+        let deaf = fds::ignore_outgoing(&self.wake);
+        deaf.map_err(|errno| DpdkError { call: "setsockopt", errno: errno as i32, said: None })?;
         // SAFETY: the device is configured.
         let socket = u32::try_from(unsafe { sys::rte_eth_dev_socket_id(id) }).unwrap_or(u32::MAX);
         for queue in 0..rx_queues {
@@ -169,6 +199,15 @@ impl EthPort {
                 sys::rte_eth_rx_queue_setup(id, queue, rx_desc, socket, conf, pool.as_ptr())
             })?;
         }
+        // Before the transmit queues, which are duplicates of the same.
+        if let Some(tap) = tap {
+            self.wake = fds::tap_queues(&tap);
+            self.trigger = Trigger::replace(&self.wake);
+            let queue = self.wake.first().and_then(|queue| queue.try_clone().ok());
+            if let (Some(interface), Some(queue)) = (&mut self.kernel, queue) {
+                interface.follow(queue);
+            }
+        }
         for queue in 0..tx_queues {
             // SAFETY: as above.
             attempt("rte_eth_tx_queue_setup", || unsafe {
@@ -177,36 +216,20 @@ impl EthPort {
         }
         // SAFETY: configured, with all queues set up.
         attempt("rte_eth_dev_start", || unsafe { sys::rte_eth_dev_start(id) })?;
-        if options.promiscuous {
-            // A device without the notion (a ring) hears everything anyway.
-            // SAFETY: the device is started.
-            _ = attempt("rte_eth_promiscuous_enable", || unsafe {
-                sys::rte_eth_promiscuous_enable(id)
-            });
+        if let Some(interface) = self.kernel.as_ref().filter(|_| driver == "net_af_packet") {
+            self.memberships = Some(Memberships::open(interface.index())?);
         }
-        let mut address = sys::rte_ether_addr::default();
-        // SAFETY: `address` is writable.
-        attempt("rte_eth_macaddr_get", || unsafe {
-            sys::rte_eth_macaddr_get(id, &raw mut address)
-        })?;
-        let text = |text: *const std::ffi::c_char| {
-            // SAFETY: names are NUL-terminated and live as long as the device.
-            let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) });
-            text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
-        };
-        self.info = EthInfo {
-            name: name_of(id),
-            driver: text(facts.driver_name),
-            address: address.addr_bytes,
-            rx_queues,
-            tx_queues,
-        };
+        if options.promiscuous {
+            // A device without the notion (virtio-user) hears everything anyway.
+            _ = self.set_promiscuous(true);
+        }
+        self.info =
+            EthInfo { name: name_of(id), driver, address: self.address()?, rx_queues, tx_queues };
         let flags =
             |count: u16| (0..count).map(|_| CachePadded::new(AtomicBool::new(false))).collect();
         self.rx = flags(rx_queues);
         self.tx = flags(tx_queues);
         self.shared_tx = tx_queues < options.users;
-        self.wake = fds::packet_sockets(facts.if_index);
         Ok(())
     }
 
@@ -216,20 +239,32 @@ impl EthPort {
         &self.info
     }
 
-    /// Descriptors that become readable when a frame arrives; none if the
-    /// driver offers no such thing.
+    /// Descriptors that become readable when a frame arrives (packet sockets
+    /// and the queues of a tap); none if the driver offers no such thing. They
+    /// report an error when the interface goes down or away.
     #[must_use]
     pub fn wake_fds(&self) -> &[OwnedFd] {
         &self.wake
     }
 
-    /// The device's link is up.
-    #[must_use]
-    pub fn carrier(&self) -> bool {
-        let mut link = sys::rte_eth_link::default();
-        // SAFETY: `link` is writable, the device exists.
-        let known = unsafe { sys::rte_eth_link_get_nowait(self.id, &raw mut link) } == 0;
-        known && link.link_status() != 0
+    pub(super) fn id(&self) -> u16 {
+        self.id
+    }
+
+    pub(super) fn kernel(&self) -> Option<&Interface> {
+        self.kernel.as_ref()
+    }
+
+    pub(super) fn memberships(&self) -> Option<&Memberships> {
+        self.memberships.as_ref()
+    }
+
+    pub(super) fn tells_link(&self) -> bool {
+        self.tells_link
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Receives behind the frames already in `burst`; returns how many. A queue
@@ -239,6 +274,9 @@ impl EthPort {
         let Some(busy) = self.rx.get(usize::from(queue)) else { return 0 };
         if busy.swap(true, Ordering::Acquire) {
             return 0;
+        }
+        if let Some(trigger) = self.trigger {
+            trigger.pull();
         }
         // SAFETY: the queue exists and the flag makes this its only user; the
         // burst gives room for as many handles as it says.
@@ -278,6 +316,7 @@ impl EthPort {
 impl Drop for EthPort {
     fn drop(&mut self) {
         let (id, device) = (self.id, self.device);
+        link::unwatch(id);
         // SAFETY: the value owns the device, and no worker has it any more:
         // that is what dropping an owner means. The device goes last.
         _ = attempt("close", || unsafe {

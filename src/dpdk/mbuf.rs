@@ -2,14 +2,17 @@
 //!
 //! [`Mbuf`] is an owned handle of eight bytes; [`Burst`] is up to [`BURST`] of
 //! them in place. Both give their buffers back when dropped, and a transmit
-//! takes out of the burst exactly what the device took. Nobody here or above
-//! writes into a frame that exists: shared handles stay legal.
+//! takes out of the burst exactly what the device took. A frame that exists is
+//! written into by its only owner alone (`vlan.rs`): shared handles stay legal.
 
 use std::fmt;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
+use std::sync::atomic::{Ordering, fence};
 
 use dpdk_sys as sys;
+
+use super::pool::Pool;
 
 /// Frames moved by one receive or transmit call.
 pub const BURST: usize = 32;
@@ -62,8 +65,9 @@ impl Mbuf {
         unsafe { self.field(sys::MV_MBUF_NB_SEGS) }
     }
 
+    /// Where the first segment's bytes begin.
     #[inline]
-    fn data(&self) -> *const u8 {
+    pub(super) fn data(&self) -> *const u8 {
         // SAFETY: buf_addr and data_off have these types, and data_off stays
         // within the buffer.
         unsafe {
@@ -76,8 +80,8 @@ impl Mbuf {
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: data_len bytes are readable at data(); nobody writes to a
-        // frame while a handle exists.
+        // SAFETY: data_len bytes are readable at data(); a frame is written to
+        // only through a handle that is borrowed alone and has no twin.
         unsafe {
             let len: u16 = self.field(sys::MV_MBUF_DATA_LEN);
             std::slice::from_raw_parts(self.data(), usize::from(len))
@@ -98,6 +102,30 @@ impl Mbuf {
         // SAFETY: the buffer is alive; the new reference passes to the handle.
         unsafe { sys::mv_mbuf_share(self.0.as_ptr(), 1) };
         Self(self.0)
+    }
+
+    /// A frame of its own with the same bytes and all headroom; `None` if the
+    /// pool is empty or the frame has no bytes.
+    #[must_use]
+    pub fn copy(&self, pool: &Pool) -> Option<Self> {
+        // SAFETY: frame and pool are alive; the frame is read up to its end.
+        let raw = unsafe { sys::rte_pktmbuf_copy(self.0.as_ptr(), pool.as_ptr(), 0, u32::MAX) };
+        NonNull::new(raw).map(Self)
+    }
+
+    /// Somebody else may be reading the same bytes: they must not change.
+    #[inline]
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        // SAFETY: the buffer is alive.
+        let shared = unsafe { sys::mv_mbuf_is_shared(self.0.as_ptr()) } != 0;
+        // What the last other owner read comes before what is written now.
+        fence(Ordering::Acquire);
+        shared
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut sys::rte_mbuf {
+        self.0.as_ptr()
     }
 
     /// Starts loading the frame's first line into the cache.

@@ -1,46 +1,68 @@
-//! A switch without control: a plan put together by hand, and its workers.
+//! A switch without control: plans put together by hand from the driver's
+//! state, and the workers that execute them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use macvlan::driver::{Driver, HostPort, Index, LowerSpec};
 use macvlan::fib::Output;
 use macvlan::mode::Mode;
-use macvlan::rules::{LinkRule, LowerRules, compile};
+use macvlan::request::{LinkData, LinkRequest};
+use macvlan::rules::compile;
 use mvswitch::datapath::{
-    Device, Endpoint, IdlePolicy, Plan, Poll, Port, PortStats, Segment, Shared, Totals, Worker,
-    WorkerOptions,
+    BroadcastQueue, Device, Endpoint, IdlePolicy, Plan, Poll, Port, Segment, Shared, Totals, Vlan,
+    Worker, WorkerOptions,
 };
 
 use super::mac;
 
-/// One lower and its links, polled by one or more workers.
+/// Lowers and their links, polled by one or more workers.
 pub(crate) struct Rig {
     pub(crate) shared: Arc<Shared>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) ports: Vec<Arc<Port>>,
-    pub(crate) rules: Vec<LinkRule>,
+    pub(crate) driver: Driver,
+    pub(crate) lowers: Vec<RigLower>,
+}
+
+/// A lower: which ports it and its host have, and which VLAN it is.
+pub(crate) struct RigLower {
+    pub(crate) index: Index,
+    port: usize,
+    host: Option<usize>,
+    tag: Option<(u16, u16)>,
+    /// Port of each link, in the order they were added.
+    links: Vec<usize>,
+    queue: Arc<BroadcastQueue>,
 }
 
 /// Limit of a port with an MTU of 1,500 bytes.
 pub(crate) const MAX_FRAME: u32 = 1518;
 
 impl Rig {
-    /// `devices`: the lower first. Link `n` (from 1) has address `mac(n)`.
+    /// `devices`: the lower first. Link `n` (from 1) has address `mac(n)` and
+    /// port `n`.
     pub(crate) fn start(
         devices: Vec<Device>,
         modes: &[Mode],
         workers: u16,
         idle: IdlePolicy,
     ) -> Self {
+        let mut rig = Self::empty(devices, workers, idle);
+        rig.add_lower(0, HostPort::None, None, None);
+        for (number, &mode) in (1..).zip(modes) {
+            rig.add_link(0, number, mode, LinkData::default());
+        }
+        rig.publish();
+        rig
+    }
+
+    /// Ports and workers, and nothing that forwards between them.
+    pub(crate) fn empty(devices: Vec<Device>, workers: u16, idle: IdlePolicy) -> Self {
         let shared = Arc::new(Shared::default());
-        let ports = devices.into_iter().enumerate().map(|(index, device)| {
-            let stats = Arc::new(PortStats::new(usize::from(workers)));
-            Arc::new(Port { name: format!("p{index}"), device, stats })
-        });
-        let ports: Vec<_> = ports.collect();
-        let rules =
-            modes.iter().zip(1..).map(|(&mode, last)| LinkRule { mac: mac(last), mode, up: true });
-        let rules: Vec<_> = rules.collect();
+        let ports = devices.into_iter().enumerate();
+        let ports = ports.map(|(index, device)| Port::new(format!("p{index}"), device, workers));
+        let ports: Vec<_> = ports.map(Arc::new).collect();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let workers = (0..workers).map(|index| {
             // Core 0 is the test's own, as far as there are others.
@@ -54,33 +76,79 @@ impl Rig {
                 workers.iter().for_each(|worker| worker.waker.watch(ring.wake_fd()).unwrap());
             }
         }
-        let rig = Self { shared, workers, ports, rules };
-        rig.publish();
-        rig
+        Self { shared, workers, ports, driver: Driver::default(), lowers: Vec::new() }
+    }
+
+    /// Adds a lower on `port`; with `tag` it is a VLAN of the first lower.
+    pub(crate) fn add_lower(
+        &mut self,
+        port: usize,
+        host: HostPort,
+        host_port: Option<usize>,
+        tag: Option<(u16, u16)>,
+    ) {
+        let name = format!("lan{}", self.lowers.len());
+        let spec = LowerSpec { host, ..LowerSpec::ethernet(&name, mac(0xf0), 1500) };
+        let index = self.driver.add_lower(spec).unwrap();
+        let (links, queue) = (Vec::new(), Arc::default());
+        self.lowers.push(RigLower { index, port, host: host_port, tag, links, queue });
+    }
+
+    /// Adds a link to the `lower`th lower: on port `number`, with address
+    /// `mac(number)`, hearing all groups.
+    pub(crate) fn add_link(&mut self, lower: usize, number: u8, mode: Mode, data: LinkData) {
+        let request = LinkRequest {
+            name: Some(format!("mv{number}")),
+            parent: Some(self.lowers[lower].index),
+            address: Some(mac(number).bytes().to_vec()),
+            up: Some(true),
+            allmulti: Some(true),
+            data: Some(LinkData { mode: Some(mode.value()), ..data }),
+            ..LinkRequest::default()
+        };
+        self.driver.newlink(&request, &mut || unreachable!()).unwrap();
+        self.lowers[lower].links.push(usize::from(number));
+    }
+
+    /// Changes the link on port `number`; takes effect with the next publication.
+    pub(crate) fn set(&mut self, number: u8, change: LinkRequest) {
+        let link = self.driver.by_name(&format!("mv{number}")).unwrap();
+        self.driver.setlink(link, &change).unwrap();
     }
 
     pub(crate) fn plan(&self) -> Plan {
-        let fib = compile(&LowerRules { links: &self.rules, host: false }).unwrap();
-        let endpoint =
-            |port: &Arc<Port>| Some(Endpoint { port: Arc::clone(port), max_frame: MAX_FRAME });
-        let (lower, links) = self.ports.split_first().unwrap();
-        let endpoints =
-            [endpoint(lower), None].into_iter().chain(links.iter().map(endpoint)).collect();
+        let endpoint = |port: usize| {
+            Some(Endpoint { port: Arc::clone(&self.ports[port]), max_frame: MAX_FRAME })
+        };
         let workers = u16::try_from(self.workers.len()).unwrap();
         let mut polls = vec![Vec::new(); usize::from(workers)];
-        for queue in 0..lower.rx_queues().min(workers) {
-            polls[usize::from(queue)].push(Poll {
-                segment: 0,
-                ingress: Output::WIRE,
-                queue,
-                budget: 128,
+        let mut segments = Vec::new();
+        for (segment, lower) in self.lowers.iter().enumerate() {
+            let endpoints = [endpoint(lower.port), lower.host.and_then(endpoint)];
+            let links = lower.links.iter().map(|&port| endpoint(port));
+            let vlans = self.lowers.iter().enumerate().filter(|_| segment == 0);
+            let queue_len = self.driver.bc_queue_len_used(lower.index);
+            segments.push(Segment {
+                fib: compile(&self.driver, lower.index).unwrap(),
+                endpoints: endpoints.into_iter().chain(links).collect(),
+                vlans: vlans
+                    .filter_map(|(segment, vlan)| Some(Vlan { tag: vlan.tag?, segment }))
+                    .collect(),
+                queue: Arc::clone(&lower.queue),
+                queue_len: usize::try_from(queue_len).unwrap().min(BroadcastQueue::MOST),
             });
+            for queue in 0..self.ports[lower.port].rx_queues().min(workers) {
+                let ingress = Output::WIRE;
+                polls[usize::from(queue)].push(Poll { segment, ingress, queue, budget: 128 });
+            }
+            let host = lower.host.map(|_| Output::HOST);
+            let links = (0..).zip(&lower.links).map(|(slot, _)| Output::link(slot));
+            for (number, ingress) in host.into_iter().chain(links).enumerate() {
+                let poll = Poll { segment, ingress, queue: 0, budget: 32 };
+                polls[number % usize::from(workers)].push(poll);
+            }
         }
-        for (slot, _) in (0..).zip(links) {
-            let poll = Poll { segment: 0, ingress: Output::link(slot), queue: 0, budget: 32 };
-            polls[usize::from(slot % workers)].push(poll);
-        }
-        Plan::new(vec![Segment { fib, endpoints }], polls)
+        Plan::new(segments, polls)
     }
 
     pub(crate) fn publish(&self) {
@@ -99,10 +167,15 @@ impl Rig {
         self.workers.into_iter().for_each(Worker::join);
         self.shared.plan.store(Arc::default());
         let totals: Vec<Totals> = self.ports.iter().map(|port| port.stats.totals()).collect();
+        // What a VLAN moves is counted by the port that carries it.
+        let own: Vec<u64> = self.ports.iter().map(|port| u64::from(!port.is_vlan())).collect();
         let sum = |of: fn(&Totals) -> u64| totals.iter().map(of).sum::<u64>();
+        let moved = |of: fn(&Totals) -> u64| {
+            totals.iter().zip(&own).map(|(totals, own)| own * of(totals)).sum::<u64>()
+        };
         assert_eq!(
-            sum(|t| t.rx_packets) + sum(|t| t.copies),
-            sum(|t| t.tx_packets) + sum(Totals::dropped),
+            moved(|t| t.rx_packets) + sum(|t| t.copies),
+            moved(|t| t.tx_packets) + sum(Totals::dropped),
             "frames are unaccounted for: {totals:#?}"
         );
         totals

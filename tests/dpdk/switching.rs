@@ -3,6 +3,7 @@
 use macvlan::drop::DropReason;
 use macvlan::mac::MacAddr;
 use macvlan::mode::Mode;
+use macvlan::request::LinkRequest;
 use mvswitch::datapath::{Device, IdlePolicy, Totals};
 use mvswitch::dpdk::Lcore;
 
@@ -82,7 +83,7 @@ pub(crate) fn illegal_frames_are_dropped_with_a_reason(bench: &Bench) {
         [1, 2]
     );
 
-    rig.rules[0].up = false;
+    rig.set(1, LinkRequest { up: Some(false), ..LinkRequest::default() });
     rig.publish();
     wait_for("the link to be down", || {
         peers[1].send(&frame(mac(2), mac(1), 3, 60));

@@ -1,0 +1,311 @@
+//! What the whole driver asks of the data path: source lists, passthru, the
+//! host port, VLAN lowers, the broadcast queue, and the counters of each.
+
+use std::sync::Arc;
+
+use macvlan::driver::HostPort;
+use macvlan::drop::DropReason;
+use macvlan::mac::MacAddr;
+use macvlan::mode::{Flags, MacaddrMode, Mode};
+use macvlan::request::{LinkData, LinkRequest};
+use mvswitch::datapath::{Device, IdlePolicy, VlanDevice};
+use mvswitch::dpdk::Lcore;
+
+use super::bench::Rig;
+use super::{Bench, Peer, frame, mac, tag, wait_for};
+
+/// Wires with a peer at each far end; the near ends become ports.
+fn wires<'a>(bench: &'a Bench, lcore: &'a Lcore, count: usize) -> (Vec<Device>, Vec<Peer<'a>>) {
+    let wire = |number| {
+        let (near, far) = bench.wire(&format!("w{number}"), 1);
+        (Device::Ring(near), Peer { bench, ring: far, lcore })
+    };
+    (0..count).map(wire).unzip()
+}
+
+fn listing(sources: &[MacAddr], flags: Flags) -> LinkData {
+    LinkData {
+        flags: Some(flags.bits()),
+        macaddr_mode: Some(MacaddrMode::Set.value()),
+        macaddr_data: Some(sources.iter().map(|mac| (4, mac.bytes().to_vec())).collect()),
+        ..LinkData::default()
+    }
+}
+
+/// Sends a frame and checks who gets it: exactly these, exactly once.
+fn expect(rig: &Rig, peers: &[Peer<'_>], from: usize, bytes: &[u8], to: &[usize]) {
+    let before = rig.totals(from).rx_packets;
+    peers[from].send(bytes);
+    wait_for("the frame to be taken", || rig.totals(from).rx_packets > before);
+    for (port, peer) in peers.iter().enumerate() {
+        let wanted = to.iter().filter(|&&other| other == port).count();
+        let got = peer.receive_count(wanted);
+        assert_eq!(got.len(), wanted, "port {port} of {to:?}, frame {:?}", &bytes[..14]);
+        assert!(got.iter().all(|got| got == bytes));
+    }
+}
+
+pub(crate) fn source_lists_add_and_consume(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 5);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::None, None, None);
+    rig.add_link(0, 1, Mode::Bridge, LinkData::default());
+    rig.add_link(0, 2, Mode::Bridge, LinkData::default());
+    rig.add_link(0, 3, Mode::Source, listing(&[mac(0x51), mac(1)], Flags::NONE));
+    rig.add_link(0, 4, Mode::Source, listing(&[mac(0x51), mac(0x52)], Flags::NONE));
+    rig.publish();
+    let (both, second) = (mac(0x51), mac(0x52));
+    expect(&rig, &peers, 0, &frame(mac(1), both, 0, 60), &[1, 3, 4]);
+    expect(&rig, &peers, 0, &frame(mac(9), second, 1, 60), &[4]);
+    expect(&rig, &peers, 0, &frame(MacAddr::BROADCAST, second, 2, 60), &[1, 2, 4]);
+    // TX-11: what stays local passes the lists, what leaves does not.
+    expect(&rig, &peers, 1, &frame(mac(2), mac(1), 3, 60), &[2, 3]);
+    expect(&rig, &peers, 1, &frame(MacAddr::BROADCAST, mac(1), 4, 60), &[0, 2]);
+
+    rig.set(
+        4,
+        LinkRequest {
+            data: Some(LinkData { flags: Some(Flags::NODST.bits()), ..LinkData::default() }),
+            ..LinkRequest::default()
+        },
+    );
+    rig.publish();
+    wait_for("the new plan", || {
+        peers[0].send(&frame(mac(1), second, 5, 60));
+        wait_for("a receiver", || rig.totals(4).tx_packets > 3);
+        peers[1].receive().is_empty()
+    });
+    _ = peers[4].receive();
+    expect(&rig, &peers, 0, &frame(MacAddr::BROADCAST, both, 6, 60), &[3, 4]);
+    rig.set(4, LinkRequest { up: Some(false), ..LinkRequest::default() });
+    rig.publish();
+    // SRC-06: consumed even though the link is down.
+    let nodst = DropReason::SourceNodst.index();
+    wait_for("the new plan", || {
+        peers[0].send(&frame(mac(1), second, 7, 60));
+        rig.totals(0).rx_drops[nodst] > 0
+    });
+    _ = (peers[1].receive(), peers[4].receive());
+    let totals = rig.stop();
+    // ST-03: copies for source lists are no multicast; the others are.
+    assert_eq!((totals[3].multicast, totals[4].multicast), (0, 0));
+    assert_eq!((totals[1].multicast, totals[2].multicast), (1, 2));
+}
+
+pub(crate) fn passthru_takes_all_unicast(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 3);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::Taps, Some(2), None);
+    rig.add_link(0, 1, Mode::Passthru, LinkData::default());
+    rig.publish();
+    let own = rig.driver.links().next().unwrap().address;
+    expect(&rig, &peers, 0, &frame(mac(0x77), mac(9), 0, 60), &[1]);
+    expect(&rig, &peers, 0, &frame(own, mac(9), 1, 60), &[1]);
+    expect(&rig, &peers, 0, &frame(MacAddr::BROADCAST, mac(9), 2, 60), &[1, 2]);
+    expect(&rig, &peers, 0, &frame(MacAddr::BROADCAST, own, 3, 60), &[1]);
+    expect(&rig, &peers, 1, &frame(mac(0x77), own, 4, 60), &[0]);
+    expect(&rig, &peers, 2, &frame(own, own, 5, 60), &[0]);
+    rig.set(1, LinkRequest { up: Some(false), ..LinkRequest::default() });
+    rig.publish();
+    wait_for("the link to be down", || {
+        peers[0].send(&frame(mac(0x77), mac(9), 6, 60));
+        rig.totals(0).rx_drops[DropReason::LinkDown.index()] > 0
+    });
+    _ = peers[1].receive();
+    drop(rig.stop());
+}
+
+pub(crate) fn the_host_hears_what_links_do_not(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 4);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::Taps, Some(1), None);
+    rig.add_link(0, 2, Mode::Bridge, LinkData::default());
+    rig.add_link(0, 3, Mode::Private, LinkData::default());
+    rig.publish();
+    let host = mac(0xf0);
+    expect(&rig, &peers, 0, &frame(host, mac(9), 0, 60), &[1]);
+    expect(&rig, &peers, 0, &frame(mac(2), mac(9), 1, 60), &[2]);
+    expect(&rig, &peers, 0, &frame(MacAddr::BROADCAST, mac(9), 2, 60), &[1, 2, 3]);
+    // TX-06, TX-10: links and host do not reach each other.
+    expect(&rig, &peers, 2, &frame(host, mac(2), 3, 60), &[0]);
+    expect(&rig, &peers, 1, &frame(mac(2), host, 4, 60), &[0]);
+    drop(rig.stop());
+}
+
+pub(crate) fn a_reachable_host_is_a_member(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 4);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::Reachable, Some(1), None);
+    rig.add_link(0, 2, Mode::Bridge, LinkData::default());
+    rig.add_link(0, 3, Mode::Vepa, LinkData::default());
+    rig.publish();
+    let host = mac(0xf0);
+    expect(&rig, &peers, 2, &frame(host, mac(2), 0, 60), &[1]);
+    expect(&rig, &peers, 1, &frame(mac(2), host, 1, 60), &[2]);
+    expect(&rig, &peers, 3, &frame(host, mac(3), 2, 60), &[0]);
+    expect(&rig, &peers, 1, &frame(mac(3), host, 3, 60), &[0]);
+    expect(&rig, &peers, 2, &frame(MacAddr::BROADCAST, mac(2), 4, 60), &[0, 1]);
+    expect(&rig, &peers, 1, &frame(MacAddr::BROADCAST, host, 5, 60), &[0, 2]);
+    // Reflected: bridge members have had it, and it is the host's own.
+    expect(&rig, &peers, 0, &frame(MacAddr::BROADCAST, host, 6, 60), &[3]);
+    drop(rig.stop());
+}
+
+/// `bytes` with a tag behind the addresses.
+fn tagged(bytes: &[u8], tpid: u16, tci: u16) -> Vec<u8> {
+    [&bytes[..12], &tpid.to_be_bytes(), &tci.to_be_bytes(), &bytes[12..]].concat()
+}
+
+pub(crate) fn vlans_are_lowers_of_their_own(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    // Port 0 is the wire; 1 and 2 are on it, 3 and 4 on VLAN 10, 5 on service
+    // VLAN 10.
+    let (devices, peers) = wires(bench, &lcore, 6);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::None, None, None);
+    for (tpid, port) in [(0x8100, 6), (0x88a8, 7)] {
+        let vlan = VlanDevice {
+            carrier: Arc::clone(&rig.ports[0]),
+            tpid,
+            id: 10,
+            pool: Arc::clone(&bench.pool),
+        };
+        let device = Device::Vlan(vlan);
+        let port_of_vlan = mvswitch::datapath::Port::new(format!("p{port}"), device, 1);
+        rig.ports.push(Arc::new(port_of_vlan));
+        rig.add_lower(port, HostPort::None, None, Some((tpid, 10)));
+    }
+    rig.add_link(0, 1, Mode::Bridge, LinkData::default());
+    rig.add_link(0, 2, Mode::Bridge, LinkData::default());
+    rig.add_link(1, 3, Mode::Bridge, LinkData::default());
+    rig.add_link(1, 4, Mode::Bridge, LinkData::default());
+    rig.add_link(2, 5, Mode::Bridge, LinkData::default());
+    rig.publish();
+    let outside = mac(9);
+    let receive = |port: usize, count| peers[port].receive_count(count);
+
+    // In: the tag of a VLAN goes, all others stay.
+    let plain = frame(mac(3), outside, 1, 60);
+    peers[0].send(&tagged(&plain, 0x8100, 0xe00a));
+    assert_eq!(receive(3, 1), [plain]);
+    let plain = frame(mac(5), outside, 2, 60);
+    peers[0].send(&tagged(&plain, 0x88a8, 10));
+    assert_eq!(receive(5, 1), [plain]);
+    let other = tagged(&frame(mac(1), outside, 3, 60), 0x8100, 11);
+    peers[0].send(&other);
+    assert_eq!(receive(1, 1), [other]);
+    // An address of another VLAN is nobody's here.
+    peers[0].send(&frame(mac(3), outside, 4, 60));
+    peers[0].send(&tagged(&frame(mac(1), outside, 5, 60), 0x8100, 10));
+    // Groups stay within their VLAN.
+    let group = frame(MacAddr::BROADCAST, outside, 6, 60);
+    peers[0].send(&tagged(&group, 0x8100, 10));
+    assert_eq!((receive(3, 1), receive(4, 1)), (vec![group.clone()], vec![group]));
+
+    // Out: with the tag, while the sibling gets the same frame without.
+    let group = frame(MacAddr::BROADCAST, mac(3), 7, 60);
+    peers[3].send(&group);
+    assert_eq!(receive(4, 1), [group.clone()]);
+    assert_eq!(receive(0, 1), [tagged(&group, 0x8100, 10)]);
+    let unicast = frame(outside, mac(5), 8, 60);
+    peers[5].send(&unicast);
+    assert_eq!(receive(0, 1), [tagged(&unicast, 0x88a8, 10)]);
+    // The largest frame of the VLAN is the largest of the wire with its tag.
+    peers[3].send(&frame(mac(4), mac(3), 9, 1518));
+    assert_eq!(receive(4, 1).len(), 1);
+    assert!(peers[2].receive().is_empty());
+
+    let totals = rig.stop();
+    assert_eq!(totals[6].rx_packets, 3);
+    assert_eq!(totals[6].rx_drops[DropReason::UnknownUnicast.index()], 1);
+    assert_eq!(totals[0].rx_drops[DropReason::UnknownUnicast.index()], 1);
+    assert_eq!((totals[6].tx_packets, totals[7].tx_packets, totals[0].tx_packets), (1, 1, 2));
+    assert_eq!(totals[0].tx_bytes, totals[6].tx_bytes + totals[7].tx_bytes + 8);
+}
+
+pub(crate) fn broadcasts_wait_for_their_turn(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    const LINKS: usize = 12;
+    let (devices, peers) = wires(bench, &lcore, LINKS + 1);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::None, None, None);
+    for number in 1..=12 {
+        rig.add_link(0, number, Mode::Vepa, LinkData::default());
+    }
+    rig.publish();
+    // More copies than one turn makes: the rest waits, in order, and arrives.
+    let burst: u32 = 200;
+    for number in 0..burst {
+        peers[0].send(&frame(MacAddr::BROADCAST, mac(0x99), number, 60));
+    }
+    for peer in &peers[1..] {
+        let got = peer.receive_count(burst as usize);
+        let tags: Vec<u32> = got.iter().map(|bytes| tag(bytes)).collect();
+        assert_eq!(tags, (0..burst).collect::<Vec<_>>());
+    }
+    // BCQ-01: a queue of length 0 lets no broadcast through.
+    for number in 1..=12 {
+        let data = LinkData { bc_queue_len: Some(0), ..LinkData::default() };
+        rig.set(number, LinkRequest { data: Some(data), ..LinkRequest::default() });
+    }
+    rig.publish();
+    let full = DropReason::BcQueueFull.index();
+    wait_for("the queue to have no room", || {
+        peers[0].send(&frame(MacAddr::BROADCAST, mac(0x99), 0, 60));
+        rig.totals(0).rx_drops[full] > 0
+    });
+    let drops = || rig.totals(0).rx_drops[full];
+    for _ in 0..3 {
+        let before = drops();
+        peers[0].send(&frame(MacAddr::BROADCAST, mac(0x99), 1, 60));
+        wait_for("another drop", || drops() > before);
+    }
+    peers[1..].iter().for_each(|peer| drop(peer.receive()));
+    // MCF-09: below 0 nothing is queued, so nothing is refused.
+    let data = LinkData { bc_cutoff: Some(-1), ..LinkData::default() };
+    rig.set(1, LinkRequest { data: Some(data), ..LinkRequest::default() });
+    rig.publish();
+    wait_for("the new limit", || {
+        peers[0].send(&frame(MacAddr::BROADCAST, mac(0x99), 2, 60));
+        !peers[12].receive().is_empty()
+    });
+    let totals = rig.stop();
+    assert_eq!(totals[1].multicast, totals[1].tx_packets);
+    peers.iter().for_each(|peer| drop(peer.receive()));
+}
+
+pub(crate) fn a_storm_does_not_starve_unicast(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 15);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Spin);
+    rig.add_lower(0, HostPort::None, None, None);
+    for number in 1..=14 {
+        let data = LinkData { bc_queue_len: Some(50), ..LinkData::default() };
+        rig.add_link(0, number, Mode::Vepa, data);
+    }
+    rig.publish();
+    // A backlog in which every tenth frame is unicast.
+    let mut expected = 0;
+    for number in 0..240_u32 {
+        let unicast = number % 10 == 0;
+        expected += u64::from(unicast);
+        let dst = if unicast { mac(1) } else { MacAddr::BROADCAST };
+        peers[0].send(&frame(dst, mac(0x99), number, 60));
+    }
+    wait_for("all frames", || rig.totals(0).rx_packets == 240);
+    // The storm loses what the queue cannot hold, unicast loses nothing.
+    let unicast = |bytes: &Vec<u8>| bytes[..6] == mac(1).bytes();
+    let mut got = 0;
+    wait_for("unicast", || {
+        got += peers[1].receive().iter().filter(|bytes| unicast(bytes)).count() as u64;
+        got == expected
+    });
+    let totals = rig.stop();
+    let lost = totals[0].rx_drops[DropReason::BcQueueFull.index()];
+    assert_eq!(totals[2].tx_packets + lost, 240 - expected);
+    peers.iter().for_each(|peer| drop(peer.receive()));
+}
