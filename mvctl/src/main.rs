@@ -1,5 +1,5 @@
 //! mvctl: talks to a running mvswitch. Exit codes: 0 fine, 1 refused, 2 usage,
-//! 3 the daemon is not reachable, 4 no such link.
+//! 3 the daemon is not reachable, 4 no such device.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mvctl::client::{Client, ClientError};
-use mvctl::proto::{LinkShow, Name, Request};
+use mvctl::proto::{LinkShow, LowerShow, Name, Request};
 use mvctl::{render, runtime_dir};
 
-/// Shows the links of a running mvswitch.
+/// Shows the links and lowers of a running mvswitch.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -32,15 +32,20 @@ enum Object {
     /// macvlan links
     Link {
         #[command(subcommand)]
-        command: LinkCommand,
+        command: ShowCommand,
+    },
+    /// Devices below links
+    Lower {
+        #[command(subcommand)]
+        command: ShowCommand,
     },
 }
 
 #[derive(Debug, Subcommand)]
-enum LinkCommand {
-    /// Show all links, or one
+enum ShowCommand {
+    /// Show all, or one
     Show {
-        /// Name of a link
+        /// Its name
         name: Option<String>,
     },
 }
@@ -58,7 +63,7 @@ fn main() -> ExitCode {
             eprintln!("mvctl: {error}");
             ExitCode::from(match &error {
                 ClientError::Unreachable(_) => 3,
-                ClientError::Refused(error) if error.errno() == Some("ENOENT") => 4,
+                ClientError::Refused(error) if error.errno() == Some("ENODEV") => 4,
                 ClientError::Refused(_) => 1,
             })
         }
@@ -68,16 +73,34 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<String, ClientError> {
     let default = || runtime_dir::resolve(None, None).join(runtime_dir::CONTROL_SOCKET);
     let socket = args.socket.clone().unwrap_or_else(default);
-    let Object::Link { command: LinkCommand::Show { name } } = &args.object;
-    let result = Client::connect(&socket)?.call(&Request::LinkShow(Name { name: name.clone() }))?;
-    if args.json {
-        return Ok(format!("{result}\n"));
-    }
-    let links: Vec<LinkShow> = serde_json::from_value(result).map_err(|error| {
+    let mut client = Client::connect(&socket)?;
+    let mut show = |request: Request| client.call(&request);
+    let another = |error: serde_json::Error| {
         ClientError::Unreachable(format!(
             "the daemon at {} speaks another version: {error}",
             socket.display()
         ))
-    })?;
-    Ok(render::links(&links, args.statistics))
+    };
+    let which = |command: &ShowCommand| {
+        let ShowCommand::Show { name } = command;
+        Name { name: name.clone() }
+    };
+    match &args.object {
+        Object::Link { command } => {
+            let result = show(Request::LinkShow(which(command)))?;
+            if args.json {
+                return Ok(format!("{result}\n"));
+            }
+            let links: Vec<LinkShow> = serde_json::from_value(result).map_err(another)?;
+            Ok(render::links(&links, args.statistics))
+        }
+        Object::Lower { command } => {
+            let result = show(Request::LowerShow(which(command)))?;
+            if args.json {
+                return Ok(format!("{result}\n"));
+            }
+            let lowers: Vec<LowerShow> = serde_json::from_value(result).map_err(another)?;
+            Ok(render::lowers(&lowers, args.statistics))
+        }
+    }
 }

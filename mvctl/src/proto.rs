@@ -24,6 +24,62 @@ pub enum Request {
     /// Deletes a link.
     #[serde(rename = "link.del")]
     LinkDel(LinkDel),
+    /// Announces the addresses of a link, of a lower's links, or of all.
+    #[serde(rename = "link.announce")]
+    LinkAnnounce(Name),
+    /// Lets a link hear a group, or a passthru link a further address.
+    #[serde(rename = "filter.add")]
+    FilterAdd(Filter),
+    /// Ends that.
+    #[serde(rename = "filter.del")]
+    FilterDel(Filter),
+    /// The lowers, or the one of this name.
+    #[serde(rename = "lower.show")]
+    LowerShow(Name),
+    /// Changes a lower.
+    #[serde(rename = "lower.set")]
+    LowerSet(LowerSet),
+}
+
+/// Parameters of `filter.add` and `filter.del`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// The link.
+    pub name: String,
+    /// A group; on a passthru link also a unicast address.
+    pub address: String,
+}
+
+/// Parameters of `lower.set`. What is left out stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LowerSet {
+    /// The lower.
+    pub name: String,
+    /// Admin state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up: Option<bool>,
+    /// In bytes; links with a larger one are cut to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    /// A MAC address that no link has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// A change of a source list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Macaddr {
+    /// Adds an address; it may be there already.
+    Add(String),
+    /// Removes an address; it need not be there.
+    Del(String),
+    /// Empties the list.
+    Flush,
+    /// Makes these the list.
+    Set(Vec<String>),
 }
 
 /// Parameters of `link.show`.
@@ -43,7 +99,7 @@ pub struct LinkAdd {
     pub name: String,
     /// Its lower.
     pub link: String,
-    /// bridge (the default), vepa or private.
+    /// bridge (the default), vepa, private, passthru or source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     /// A MAC address, or `auto` (the default).
@@ -64,6 +120,36 @@ pub struct LinkAdd {
     /// An ethdev instead of a socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// Link type: `macvlan` (the default) or `macvtap`, which is the same here.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// passthru: leave the lower's promiscuity alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nopromisc: Option<bool>,
+    /// source: what the list matches nobody else gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodst: Option<bool>,
+    /// source: the list of senders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macaddr: Option<Macaddr>,
+    /// Frames the lower's broadcast queue shall hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bcqueuelen: Option<u32>,
+    /// Members a group of this lower may have before it is queued; below 0 none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bclim: Option<i32>,
+    /// Further MAC addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Vec<String>>,
+    /// Hear all groups, and make the lower promiscuous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promisc: Option<bool>,
+    /// Hear all groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allmulticast: Option<bool>,
+    /// Drop frames that do not come from the link's own addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoof_check: Option<bool>,
 }
 
 /// Parameters of `link.set`. What is left out stays as it is.
@@ -72,12 +158,48 @@ pub struct LinkAdd {
 pub struct LinkSet {
     /// The link.
     pub name: String,
-    /// bridge, vepa or private.
+    /// bridge, vepa, private or source; passthru can neither be set nor left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     /// Admin state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub up: Option<bool>,
+    /// A MAC address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// In bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    /// Link type: `macvlan` (the default) or `macvtap`, which is the same here.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// passthru: leave the lower's promiscuity alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nopromisc: Option<bool>,
+    /// source: what the list matches nobody else gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodst: Option<bool>,
+    /// source: the list of senders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macaddr: Option<Macaddr>,
+    /// Frames the lower's broadcast queue shall hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bcqueuelen: Option<u32>,
+    /// Members a group of this lower may have before it is queued; below 0 none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bclim: Option<i32>,
+    /// Further MAC addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Vec<String>>,
+    /// Hear all groups, and make the lower promiscuous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promisc: Option<bool>,
+    /// Hear all groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allmulticast: Option<bool>,
+    /// Drop frames that do not come from the link's own addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoof_check: Option<bool>,
 }
 
 /// Parameters of `link.del`.
@@ -90,7 +212,17 @@ pub struct LinkDel {
 
 impl Request {
     /// The methods there are.
-    pub const METHODS: [&str; 4] = ["link.show", "link.add", "link.set", "link.del"];
+    pub const METHODS: [&str; 9] = [
+        "link.show",
+        "link.add",
+        "link.set",
+        "link.del",
+        "link.announce",
+        "filter.add",
+        "filter.del",
+        "lower.show",
+        "lower.set",
+    ];
 
     /// The request of this method and these parameters.
     ///
@@ -149,7 +281,7 @@ macro_rules! refusals {
     ($($(#[$doc:meta])* $function:ident = $errno:literal;)*) => {
         $($(#[$doc])*
         pub fn $function(message: impl Into<String>) -> Self {
-            Self::refused($errno, message.into())
+            Self::refused($errno, message)
         })*
     };
 }
@@ -182,7 +314,9 @@ impl RpcError {
         Self { code, message, data: None }
     }
 
-    fn refused(errno: &str, message: String) -> Self {
+    /// Refused with the errno of this name.
+    pub fn refused(errno: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
         Self { code: REFUSED, message, data: Some(ErrorData { errno: errno.to_owned() }) }
     }
 
@@ -215,7 +349,7 @@ pub struct LinkShow {
     /// Such as `UP` and `LOWER_UP`.
     pub flags: Vec<String>,
     /// In bytes.
-    pub mtu: u16,
+    pub mtu: u32,
     /// `UP`, `DOWN` or `LOWERLAYERDOWN`.
     pub operstate: String,
     /// Always `ether`.
@@ -224,7 +358,15 @@ pub struct LinkShow {
     pub address: String,
     /// Always `ff:ff:ff:ff:ff:ff`.
     pub broadcast: String,
-    /// Kind and mode.
+    /// 1 if it is promiscuous.
+    pub promiscuity: u32,
+    /// 1 if it hears all groups.
+    pub allmulti: u32,
+    /// In bytes.
+    pub min_mtu: u32,
+    /// In bytes.
+    pub max_mtu: u32,
+    /// Kind, mode and what belongs to it.
     pub linkinfo: LinkInfo,
     /// Counters as the guest's interface would have them.
     pub stats64: Stats64,
@@ -241,33 +383,77 @@ pub struct LinkInfo {
     pub info_data: InfoData,
 }
 
-/// What is particular to macvlan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// What is particular to macvlan, in the order in which `ip` prints it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InfoData {
-    /// bridge, vepa or private.
+    /// bridge, vepa, private, passthru or source.
     pub mode: String,
+    /// A passthru link leaves its lower's promiscuity alone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub nopromisc: bool,
+    /// What a source link's list matches nobody else gets.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub nodst: bool,
+    /// Frames the link asks the lower's broadcast queue to hold.
+    pub bcqueuelen: u32,
+    /// Frames the queue holds.
+    pub usedbcqueuelen: u32,
+    /// Members a group may have before it is queued; left out if 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bclim: Option<i32>,
+    /// In source mode: how many addresses are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macaddr_count: Option<usize>,
+    /// In source mode: the addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub macaddr_data: Vec<String>,
 }
 
 /// Counters of both directions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats64 {
     /// To the guest.
-    pub rx: Stats,
+    pub rx: RxStats,
     /// From the guest.
-    pub tx: Stats,
+    pub tx: TxStats,
 }
 
-/// Counters of one direction.
+/// Counters of what an interface receives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stats {
+pub struct RxStats {
     /// Without FCS.
     pub bytes: u64,
     /// Frames.
     pub packets: u64,
-    /// Frames that were wrong.
+    /// Frames that could not be handed over.
     pub errors: u64,
     /// Frames that were dropped.
     pub dropped: u64,
+    /// Always 0.
+    pub over_errors: u64,
+    /// Frames that came as one of several copies of a group frame.
+    pub multicast: u64,
+}
+
+/// Counters of what an interface sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TxStats {
+    /// Without FCS.
+    pub bytes: u64,
+    /// Frames.
+    pub packets: u64,
+    /// Always 0.
+    pub errors: u64,
+    /// Frames that were dropped.
+    pub dropped: u64,
+    /// Always 0.
+    pub carrier_errors: u64,
+    /// Always 0.
+    pub collisions: u64,
 }
 
 /// What only mvswitch knows of a link.
@@ -288,10 +474,70 @@ pub struct Extra {
     pub connections: u64,
     /// The worker that polls it.
     pub worker: u16,
+    /// Further addresses.
+    pub addresses: Vec<String>,
+    /// Groups it has joined.
+    pub groups: Vec<String>,
+    /// Its frames must come from its own addresses.
+    pub spoof_check: bool,
     /// Frames dropped at this link, by direction and reason; zeros left out.
     pub drops: Vec<Drops>,
     /// The same at its lower.
     pub lower_drops: Vec<Drops>,
+}
+
+/// A lower as `lower.show` gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LowerShow {
+    /// The lower's name.
+    pub ifname: String,
+    /// Such as `UP` and `PROMISC`.
+    pub flags: Vec<String>,
+    /// In bytes.
+    pub mtu: u32,
+    /// `UP` or `DOWN`.
+    pub operstate: String,
+    /// Always `ether`.
+    pub link_type: String,
+    /// The lower's address.
+    pub address: String,
+    /// 1 if its device hears everything.
+    pub promiscuity: u32,
+    /// 1 if its device hears all groups.
+    pub allmulti: u32,
+    /// In bytes.
+    pub max_mtu: u32,
+    /// Counters as the switch's port has them.
+    pub stats64: Stats64,
+    /// What the kernel has no key for.
+    pub mvswitch: LowerExtra,
+}
+
+/// What only mvswitch knows of a lower.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LowerExtra {
+    /// The device, or which VLAN of which lower it is.
+    pub device: String,
+    /// The host port's device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Links and host reach each other.
+    pub reachable: bool,
+    /// Why its device hears everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promiscuous_because: Option<String>,
+    /// Addresses in the device's filter, beside its own.
+    pub unicast: Vec<String>,
+    /// Groups in the device's filter.
+    pub groups: Vec<String>,
+    /// Frames its broadcast queue holds.
+    pub usedbcqueuelen: u32,
+    /// Members a group may have before it is queued.
+    pub bclim: i32,
+    /// Its links, by age.
+    pub links: Vec<String>,
+    /// Frames dropped, by direction and reason; zeros left out.
+    pub drops: Vec<Drops>,
 }
 
 /// Frames dropped for one reason.

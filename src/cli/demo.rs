@@ -1,82 +1,121 @@
 //! `mvswitch demo`: two tiny guests on a running switch, pinging each other and
-//! the wire while a link changes its mode.
+//! the wire in every mode, while the switch runs.
 //!
 //! Each guest is this program again, in a process of its own (EAL starts once
-//! per process and must not be forked). It judges what it sees: a ping that got
-//! through where the mode forbids it, or the reverse, is a failure.
+//! per process and must not be forked). The demo judges what it sees: a ping that
+//! got through where the mode forbids it, or the reverse, is a failure. Where it
+//! may, it asks the kernel's own macvlan driver the same question.
+
+mod guest;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::Path;
 
 use mvctl::client::{Client, ClientError};
-use mvctl::proto::{LinkSet, LinkShow, Name, Request};
+use mvctl::proto::{LinkAdd, LinkDel, LinkSet, LinkShow, LowerShow, Macaddr, Name, Request};
 use mvctl::runtime_dir;
+use serde::de::DeserializeOwned;
 
+use self::guest::{Guest, Scratch};
 use super::Failure;
-use super::args::{DemoArgs, DemoGuestArgs};
-use crate::demo::{guest, wire};
+use super::args::DemoArgs;
+use crate::demo::kernel::{self, Reach};
+use crate::demo::wire;
 
-/// Memory of a guest, in MiB.
-const GUEST_MB: u32 = 64;
+pub(super) use self::guest::options as guest_options;
 
 /// The guests' addresses, below the wire's.
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 10), Ipv4Addr::new(10, 0, 0, 11)];
 
-/// What a mode lets two guests do; `None`: as the wire reflects frames or not.
-const MODES: [(&str, Option<bool>); 3] =
-    [("bridge", Some(true)), ("private", Some(false)), ("vepa", None)];
+/// Modes that a link can change to while it runs, and whether two guests reach
+/// each other then; `None`: as the wire reflects frames or not.
+const MODES: [(&str, Option<bool>); 4] =
+    [("bridge", Some(true)), ("private", Some(false)), ("vepa", None), ("source", Some(false))];
 
 pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     let directory = runtime_dir::resolve(args.runtime_dir.as_deref(), None);
-    let mut client =
-        Client::connect(&directory.join(runtime_dir::CONTROL_SOCKET)).map_err(Failure::runtime)?;
-    let [first, second] = choose(show(&mut client)?)?;
+    let client = Client::connect(&directory.join(runtime_dir::CONTROL_SOCKET));
+    let client = client.map_err(Failure::runtime)?;
+    let mut demo = Demo { client, count: args.count, good: true, unasked: None };
+    let links = choose(demo.links()?)?;
     let scratch = Scratch::new(&directory)?;
-    let mut a = Guest::start(&first, ADDRESSES[0], &scratch.0)?;
-    let mut b = Guest::start(&second, ADDRESSES[1], &scratch.0)?;
-    println!(
-        "guest {} on {}   guest {} on {}   host {} on the wire",
-        a.address,
-        a.link,
-        b.address,
-        b.link,
-        wire::ADDRESS
-    );
-
-    let modes =
-        [&first, &second].map(|link| (link.ifname.clone(), link.linkinfo.info_data.mode.clone()));
-    let judged = play(args.count, &mut client, &mut a, &mut b);
+    let judged = demo.all_modes(&links, &scratch.0);
     // The links go back to what they were, whatever happened.
-    for (name, mode) in modes {
-        set_mode(&mut client, &name, &mode)?;
-    }
-    if judged? {
-        println!("every mode did what the Linux macvlan driver's rules say");
-        Ok(())
-    } else {
-        Err(Failure::runtime("some pings did not do what the mode says: see above"))
+    demo.restore(&links)?;
+    judged?;
+    match (demo.good, demo.unasked) {
+        (true, None) => {
+            println!("every mode did as the Linux macvlan driver does: the kernel was asked");
+            Ok(())
+        }
+        (true, Some(why)) => {
+            println!("every mode did what the driver's rules say; the kernel was not asked: {why}");
+            Ok(())
+        }
+        (false, _) => Err(Failure::runtime("some pings did not do what the mode says: see above")),
     }
 }
 
-fn play(count: u32, client: &mut Client, a: &mut Guest, b: &mut Guest) -> Result<bool, Failure> {
-    let mut good = true;
-    for (mode, expected) in MODES {
+struct Demo {
+    client: Client,
+    /// Pings per series.
+    count: u32,
+    good: bool,
+    /// Why the kernel was not asked.
+    unasked: Option<String>,
+}
+
+impl Demo {
+    fn all_modes(&mut self, links: &[LinkShow; 2], scratch: &Path) -> Result<(), Failure> {
+        let [first, second] = links;
+        let hairpin = self.hairpin(&first.link)?;
+        {
+            let mut a = Guest::start(first, ADDRESSES[0], scratch)?;
+            let mut b = Guest::start(second, ADDRESSES[1], scratch)?;
+            println!(
+                "guest {} on {}   guest {} on {}   host {} on the wire",
+                a.address,
+                a.link,
+                b.address,
+                b.link,
+                wire::ADDRESS
+            );
+            for (mode, expected) in MODES {
+                self.two_guests(mode, expected, hairpin, &first.link, &mut a, &mut b)?;
+            }
+        }
+        self.passthru(links, scratch)
+    }
+
+    fn two_guests(
+        &mut self,
+        mode: &str,
+        expected: Option<bool>,
+        hairpin: bool,
+        lower: &str,
+        a: &mut Guest,
+        b: &mut Guest,
+    ) -> Result<(), Failure> {
         for link in [&a.link, &b.link] {
-            set_mode(client, link, mode)?;
+            let host = wire::host_mac(lower).to_string();
+            let macaddr = (mode == "source").then(|| Macaddr::Set(vec![host]));
+            let (name, mode) = (link.clone(), Some(mode.to_owned()));
+            self.set(LinkSet { name, mode, macaddr, ..LinkSet::default() })?;
         }
         println!("-- mode {mode}");
-        let before = drops(client)?;
-        let direct = ping(a, b.address, &b.link.clone(), count)?;
-        let back = ping(b, a.address, &a.link.clone(), count)?;
-        let wire = ping(a, wire::ADDRESS, "the wire", count)?
-            && ping(b, wire::ADDRESS, "the wire", count)?;
-        good &= wire && direct == back && expected.is_none_or(|expected| direct == expected);
+        let before = self.drops()?;
+        let count = self.count;
+        let direct = ping(a, b.address, &b.link, count)?;
+        let back = ping(b, a.address, &a.link, count)?;
+        let wire =
+            ping(a, wire::ADDRESS, "the wire", count)? & ping(b, wire::ADDRESS, "the wire", count)?;
         match (mode, direct) {
             ("private", false) => {
-                println!("   guest and guest do not reach each other: that is what private means")
+                println!("   guest and guest do not reach each other: that is what private means");
+            }
+            ("source", false) => {
+                println!("   each guest lists the host on the wire as its only source");
             }
             ("vepa", true) => println!("   guest and guest met on the wire, which reflects frames"),
             ("vepa", false) => println!(
@@ -84,18 +123,158 @@ fn play(count: u32, client: &mut Client, a: &mut Guest, b: &mut Guest) -> Result
             ),
             _ => {}
         }
-        let after = drops(client)?;
+        self.print_drops(&before)?;
+        let seen = Reach { guests: direct, wire };
+        self.judge(mode, hairpin, seen, expected.unwrap_or(hairpin), direct == back);
+        Ok(())
+    }
+
+    /// A passthru link is the only one of its lower: both links make way for it.
+    fn passthru(&mut self, links: &[LinkShow; 2], scratch: &Path) -> Result<(), Failure> {
+        let [first, second] = links;
+        let others = self.links()?;
+        let others = others.iter().filter(|link| link.link == first.link).count() - links.len();
+        println!("-- mode passthru");
+        if others > 0 {
+            println!("   not shown: {} has other links, and a passthru link is alone", first.link);
+            return Ok(());
+        }
+        for link in [first, second] {
+            self.call::<serde_json::Value>(&delete(link))?;
+        }
+        let request = LinkAdd { mode: Some("passthru".to_owned()), address: None, ..add(first) };
+        self.call::<serde_json::Value>(&Request::LinkAdd(request))?;
+        let shown = self.links()?.into_iter().find(|link| link.ifname == first.ifname);
+        let Some(shown) = shown else { return Err(Failure::runtime("the link is gone")) };
+        let before = self.drops()?;
+        let mut guest = Guest::start(&shown, ADDRESSES[0], scratch)?;
+        let wire = ping(&mut guest, wire::ADDRESS, "the wire", self.count)?;
+        println!("   {} has the lower's own address, {}", shown.ifname, shown.address);
+        drop(guest);
+        self.print_drops(&before)?;
+        self.judge("passthru", false, Reach { guests: false, wire }, false, true);
+        Ok(())
+    }
+
+    /// Compares with what the mode promises, and with what the kernel does.
+    fn judge(&mut self, mode: &str, hairpin: bool, seen: Reach, promised: bool, both: bool) {
+        self.good &= both && seen.wire && seen.guests == promised;
+        if self.unasked.is_some() {
+            return;
+        }
+        match kernel::ask(mode, hairpin) {
+            Ok(reach) if reach == seen => println!("   the kernel's macvlan: the same"),
+            Ok(reach) => {
+                let said = |reached| if reached { "reached" } else { "did not reach" };
+                println!(
+                    "   the kernel's macvlan is DIFFERENT: guests {} each other, and {} the wire",
+                    said(reach.guests),
+                    said(reach.wire)
+                );
+                self.good = false;
+            }
+            Err(why) => self.unasked = Some(why),
+        }
+    }
+
+    /// Puts both links back as they were at the start.
+    fn restore(&mut self, links: &[LinkShow; 2]) -> Result<(), Failure> {
+        let there = self.links()?;
+        let same = |link: &&LinkShow| {
+            let kept =
+                |other: &LinkShow| other.ifname == link.ifname && other.address == link.address;
+            there.iter().any(kept)
+        };
+        if links.iter().filter(same).count() < links.len() {
+            for link in
+                there.iter().filter(|other| links.iter().any(|link| link.ifname == other.ifname))
+            {
+                self.call::<serde_json::Value>(&delete(link))?;
+            }
+            for link in links {
+                self.call::<serde_json::Value>(&Request::LinkAdd(add(link)))?;
+            }
+        }
+        for link in links {
+            let info = &link.linkinfo.info_data;
+            let (name, mode) = (link.ifname.clone(), Some(info.mode.clone()));
+            let list = || Macaddr::Set(info.macaddr_data.clone());
+            let macaddr = (info.mode == "source").then(list);
+            self.set(LinkSet { name, mode, macaddr, ..LinkSet::default() })?;
+        }
+        Ok(())
+    }
+
+    /// The wire of this lower reflects frames.
+    fn hairpin(&mut self, lower: &str) -> Result<bool, Failure> {
+        let which = Name { name: Some(lower.to_owned()) };
+        let lowers: Vec<LowerShow> = self.call(&Request::LowerShow(which))?;
+        let device = lowers.first().map(|lower| lower.mvswitch.device.clone()).unwrap_or_default();
+        let options = wire::Options::parse(&device);
+        Ok(options.is_some_and(|options| options.is_ok_and(|options| options.hairpin)))
+    }
+
+    fn links(&mut self) -> Result<Vec<LinkShow>, Failure> {
+        self.call(&Request::LinkShow(Name::default()))
+    }
+
+    fn set(&mut self, change: LinkSet) -> Result<(), Failure> {
+        self.call::<serde_json::Value>(&Request::LinkSet(change)).map(drop)
+    }
+
+    fn call<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, Failure> {
+        let result = self.client.call(request).map_err(Failure::runtime)?;
+        serde_json::from_value(result).map_err(|error| {
+            Failure::runtime(ClientError::Unreachable(format!(
+                "the daemon speaks another version: {error}"
+            )))
+        })
+    }
+
+    /// Drops at links and lowers, by port, direction and reason.
+    fn drops(&mut self) -> Result<BTreeMap<String, u64>, Failure> {
+        let mut all = BTreeMap::new();
+        for link in self.links()? {
+            let places =
+                [(&link.ifname, &link.mvswitch.drops), (&link.link, &link.mvswitch.lower_drops)];
+            for (port, drops) in places {
+                for drop in drops {
+                    all.insert(format!("{port} {} {}", drop.direction, drop.reason), drop.frames);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn print_drops(&mut self, before: &BTreeMap<String, u64>) -> Result<(), Failure> {
+        let after = self.drops()?;
         let moved = after.iter().filter_map(|(what, frames)| {
             let more = frames.saturating_sub(before.get(what).copied().unwrap_or(0));
             (more > 0).then(|| format!("{what} +{more}"))
         });
         let moved: Vec<String> = moved.collect();
-        println!(
-            "   drops: {}",
-            if moved.is_empty() { "none".to_owned() } else { moved.join(", ") }
-        );
+        let moved = if moved.is_empty() { "none".to_owned() } else { moved.join(", ") };
+        println!("   drops: {moved}");
+        Ok(())
     }
-    Ok(good)
+}
+
+fn delete(link: &LinkShow) -> Request {
+    Request::LinkDel(LinkDel { name: link.ifname.clone() })
+}
+
+/// The request that makes a link as it is shown.
+fn add(link: &LinkShow) -> LinkAdd {
+    LinkAdd {
+        name: link.ifname.clone(),
+        link: link.link.clone(),
+        mode: Some(link.linkinfo.info_data.mode.clone()),
+        address: Some(link.address.clone()),
+        mtu: u16::try_from(link.mtu).ok(),
+        socket: link.mvswitch.socket.clone(),
+        role: link.mvswitch.role.clone(),
+        ..LinkAdd::default()
+    }
 }
 
 /// Returns whether all came back; some but not all is an error of its own.
@@ -112,24 +291,6 @@ fn ping(from: &mut Guest, to: Ipv4Addr, place: &str, count: u32) -> Result<bool,
         _ if replies == count => Ok(true),
         _ => Err(Failure::runtime("pings were lost on the way")),
     }
-}
-
-fn call(client: &mut Client, request: &Request) -> Result<serde_json::Value, Failure> {
-    client.call(request).map_err(Failure::runtime)
-}
-
-fn show(client: &mut Client) -> Result<Vec<LinkShow>, Failure> {
-    let links = call(client, &Request::LinkShow(Name::default()))?;
-    serde_json::from_value(links).map_err(|error| {
-        Failure::runtime(ClientError::Unreachable(format!(
-            "the daemon speaks another version: {error}"
-        )))
-    })
-}
-
-fn set_mode(client: &mut Client, link: &str, mode: &str) -> Result<(), Failure> {
-    let change = LinkSet { name: link.to_owned(), mode: Some(mode.to_owned()), up: None };
-    call(client, &Request::LinkSet(change)).map(drop)
 }
 
 /// Two links of one lower that listen and have no guest.
@@ -149,122 +310,4 @@ fn choose(links: Vec<LinkShow>) -> Result<[LinkShow; 2], Failure> {
         "the demo needs two links of one lower that listen (role = \"server\"), are up and have no guest: \
          start the switch with config/two-ports.toml",
     ))
-}
-
-/// Drops at links and lowers, by port, direction and reason.
-fn drops(client: &mut Client) -> Result<BTreeMap<String, u64>, Failure> {
-    let mut all = BTreeMap::new();
-    for link in show(client)? {
-        let places =
-            [(&link.ifname, &link.mvswitch.drops), (&link.link, &link.mvswitch.lower_drops)];
-        for (port, drops) in places {
-            for drop in drops {
-                all.insert(format!("{port} {} {}", drop.direction, drop.reason), drop.frames);
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// A directory for what the guests' EALs write; gone at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(runtime_dir: &Path) -> Result<Self, Failure> {
-        let path = runtime_dir.join(format!("demo-{}", std::process::id()));
-        std::fs::create_dir(&path)
-            .map_err(|error| Failure::runtime(format!("{}: {error}", path.display())))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A guest's process. It ends when its input does.
-struct Guest {
-    link: String,
-    address: Ipv4Addr,
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl Guest {
-    fn start(link: &LinkShow, address: Ipv4Addr, scratch: &Path) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| {
-            Failure::runtime(format!("the demo guest cannot start: {error}"))
-        };
-        let program = std::env::current_exe().map_err(failed)?;
-        let mut child = Command::new(program)
-            .arg("demo-guest")
-            .args(["--socket", link.mvswitch.socket.as_deref().unwrap_or_default()])
-            .args(["--address", &format!("{address}/24")])
-            .args(["--mac", &link.address])
-            .args(["--memory-mb", &GUEST_MB.to_string()])
-            .args(["--log-level", "warn"])
-            .env("RUNTIME_DIRECTORY", scratch)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let Some(output) = output else {
-            return Err(Failure::runtime("the demo guest has no output"));
-        };
-        let mut guest = Self {
-            link: link.ifname.clone(),
-            address,
-            child,
-            input,
-            output: BufReader::new(output),
-        };
-        match guest.answer()?.as_str() {
-            "ready" => Ok(guest),
-            other => Err(Failure::runtime(format!("the demo guest said: {other}"))),
-        }
-    }
-
-    fn ask(&mut self, question: &str) -> Result<String, Failure> {
-        if let Some(input) = &mut self.input {
-            let asked = writeln!(input, "{question}").and_then(|()| input.flush());
-            asked.map_err(|error| {
-                Failure::runtime(format!("the guest on {} is gone: {error}", self.link))
-            })?;
-        }
-        self.answer()
-    }
-
-    fn answer(&mut self) -> Result<String, Failure> {
-        let mut line = String::new();
-        match self.output.read_line(&mut line) {
-            Ok(1..) => Ok(line.trim().to_owned()),
-            _ => Err(Failure::runtime(format!("the guest on {} ended early", self.link))),
-        }
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.input = None;
-        _ = self.child.wait();
-    }
-}
-
-/// What the hidden command's arguments mean.
-pub(super) fn guest_options(args: &DemoGuestArgs) -> Result<guest::Options, String> {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let core = cores.first().map(|core| core.id);
-    Ok(guest::Options {
-        socket: args.socket.clone(),
-        address: args.address.address,
-        prefix: args.address.prefix,
-        mac: args.mac,
-        memory_mb: args.memory_mb,
-        core: core.ok_or("no CPU may be used")?,
-        runtime_dir: runtime_dir::resolve(None, None),
-    })
 }

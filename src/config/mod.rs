@@ -114,10 +114,41 @@ pub enum Memory {
 pub struct LowerConfig {
     /// Its name, shared with no other lower or link.
     pub name: String,
-    /// `demo`, a PCI address or a vdev, with its arguments.
-    pub device: String,
-    /// Bytes, [`MIN_MTU`] to [`MAX_MTU`].
+    pub device: LowerDevice,
     pub mtu: u16,
+    pub address: Option<MacAddr>,
+    pub up: bool,
+    pub private_strict: bool,
+    pub drop_link_local: bool,
+    pub host: Option<HostConfig>,
+}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    pub device: String,
+    pub reachable: bool,
+}
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LowerDevice {
+    Device(String),
+    Vlan { lower: String, id: u16, protocol: VlanProtocol },
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VlanProtocol {
+    Dot1q,
+    Dot1ad,
+}
+impl VlanProtocol {
+    pub fn tpid(self) -> u16 {
+        match self {
+            Self::Dot1q => 0x8100,
+            _ => 0x88a8,
+        }
+    }
+}
+impl std::fmt::Display for VlanProtocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("802.1q")
+    }
 }
 
 /// A link.
@@ -133,8 +164,16 @@ pub struct LinkConfig {
     pub address: MacAddr,
     /// Bytes, [`MIN_MTU`] to the lower's.
     pub mtu: u16,
-    /// Admin state.
     pub up: bool,
+    pub flags: macvlan::mode::Flags,
+    pub addresses: Vec<MacAddr>,
+    pub macaddr: Vec<MacAddr>,
+    pub bcqueuelen: u32,
+    pub bclim: Option<i32>,
+    pub promisc: bool,
+    pub allmulticast: bool,
+    pub multicast: Vec<MacAddr>,
+    pub spoof_check: bool,
     /// What frames go in and out of.
     pub endpoint: Endpoint,
 }

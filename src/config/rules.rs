@@ -220,17 +220,10 @@ pub fn check_mtu(mtu: i64, most: u16, reason: &str) -> Result<u16, String> {
 /// # Errors
 /// One sentence; the kernel's other modes are told from misspelt ones.
 pub fn parse_mode(word: &str) -> Result<Mode, String> {
-    let kernel = match word {
-        "passthrough" => "passthru",
-        other => other,
-    };
-    if matches!(kernel, "passthru" | "source") {
-        return Err(format!(
-            "mode \"{kernel}\" is one of the kernel's that this version does not have yet; \
-             write \"bridge\", \"vepa\" or \"private\""
-        ));
-    }
-    let modes = [Mode::Bridge, Mode::Vepa, Mode::Private].map(|mode| (mode.name(), mode));
+    // People who know Docker or CNI write the long word (B16).
+    let word = if word == "passthrough" { "passthru" } else { word };
+    let modes = [Mode::Bridge, Mode::Vepa, Mode::Private, Mode::Passthru, Mode::Source];
+    let modes = modes.map(|mode| (mode.name(), mode));
     choose("mode", word, &modes)
 }
 

@@ -226,7 +226,16 @@ impl<'a> Sections<'a> {
         let mtu =
             source.value(raw.mtu.as_ref(), |mtu| rules::check_mtu(*mtu, rules::MAX_MTU, ""))?;
         let device = device.into_inner();
-        self.lowers.push(LowerConfig { name, device, mtu: mtu.unwrap_or(rules::DEFAULT_MTU) });
+        self.lowers.push(LowerConfig {
+            name,
+            device: super::LowerDevice::Device(device),
+            mtu: mtu.unwrap_or(rules::DEFAULT_MTU),
+            address: None,
+            up: true,
+            private_strict: false,
+            drop_link_local: false,
+            host: None,
+        });
         Ok(())
     }
 
@@ -246,7 +255,24 @@ impl<'a> Sections<'a> {
         let up = raw.up.is_none_or(Spanned::into_inner);
         self.origin.sockets.push(source.position(&place));
         let mtu = mtu.unwrap_or(lower.mtu);
-        self.links.push(LinkConfig { name, lower: lower.name, mode, address, mtu, up, endpoint });
+        self.links.push(LinkConfig {
+            name,
+            lower: lower.name,
+            mode,
+            address,
+            mtu,
+            up,
+            endpoint,
+            flags: Default::default(),
+            addresses: vec![],
+            macaddr: vec![],
+            bcqueuelen: 1000,
+            bclim: None,
+            promisc: false,
+            allmulticast: true,
+            multicast: vec![],
+            spoof_check: false,
+        });
         Ok(())
     }
 

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use macvlan::driver::Driver;
 use macvlan::fib::Output;
-use macvlan::rules::{CompileError, LinkRule, LowerRules};
+use macvlan::rules::CompileError;
 
 use super::registry::{Link, Lower, Registry};
-use crate::datapath::{Endpoint, Plan, Poll, Port, Segment};
+use crate::datapath::{BroadcastQueue, Endpoint, Plan, Poll, Port, Segment, Vlan};
 
 /// Frames a worker takes from one guest per turn: the same for all, so that a
 /// busy guest does not crowd out others.
@@ -21,25 +22,35 @@ const LOWER_BUDGET: usize = 128;
 /// Ethernet header and one VLAN tag.
 const OVERHEAD: u32 = 18;
 
-/// The plan for the registry as it is, for so many workers.
+/// A VLAN tag.
+const TAG: u32 = 4;
+
+/// The plan for these ports under the rules of `driver`, for so many workers.
 ///
 /// # Errors
-/// Two links that are up share an address; there are too many links.
-pub(super) fn plan(registry: &Registry, workers: u16) -> Result<Plan, CompileError> {
-    let mut segments = Vec::with_capacity(registry.lowers.len());
+/// Two links that are up share an address.
+pub(super) fn plan(
+    registry: &Registry,
+    driver: &Driver,
+    workers: u16,
+) -> Result<Plan, CompileError> {
+    let lowers: Vec<&Lower> =
+        registry.lowers.iter().filter(|lower| driver.lower(lower.index).is_some()).collect();
+    let mut segments = Vec::with_capacity(lowers.len());
     let mut polls = vec![Vec::new(); usize::from(workers)];
-    for (segment, lower) in registry.lowers.iter().enumerate() {
-        let links: Vec<&Link> = registry.links_of(lower).collect();
-        let rules: Vec<LinkRule> = links
-            .iter()
-            .map(|link| LinkRule {
-                mac: link.config.address,
-                mode: link.config.mode,
-                up: link.config.up,
-            })
+    for (segment, &lower) in lowers.iter().enumerate() {
+        let links: Vec<(&Link, u32)> = driver
+            .links_of(lower.index)
+            .filter_map(|link| Some((registry.links.get(&link.index)?, link.mtu)))
             .collect();
-        let fib = macvlan::rules::compile(&LowerRules { links: &rules, host: false })?;
-        segments.push(Segment { fib, endpoints: endpoints(lower, &links) });
+        let queue_len = usize::try_from(driver.bc_queue_len_used(lower.index));
+        segments.push(Segment {
+            fib: macvlan::rules::compile(driver, lower.index)?,
+            endpoints: endpoints(registry, driver, lower, &links),
+            vlans: vlans(&lowers, lower),
+            queue: Arc::clone(&lower.queue),
+            queue_len: queue_len.unwrap_or(usize::MAX).min(BroadcastQueue::MOST),
+        });
 
         let mut poll = |worker: u16, ingress, port: &Port, queues: std::ops::Range<u16>, budget| {
             if let Some(polls) = polls.get_mut(usize::from(worker)) {
@@ -50,19 +61,44 @@ pub(super) fn plan(registry: &Registry, workers: u16) -> Result<Plan, CompileErr
         for worker in 0..workers {
             poll(worker, Output::WIRE, &lower.port, worker..worker + 1, LOWER_BUDGET);
         }
-        for (slot, link) in (0..).zip(&links) {
+        if let Some(host) = &lower.host {
+            poll(host.worker, Output::HOST, &host.port, 0..u16::MAX, LINK_BUDGET);
+        }
+        for (slot, (link, _)) in (0..).zip(&links) {
             poll(link.worker, Output::link(slot), &link.port, 0..u16::MAX, LINK_BUDGET);
         }
     }
     Ok(Plan::new(segments, polls))
 }
 
-fn endpoints(lower: &Lower, links: &[&Link]) -> Box<[Option<Endpoint>]> {
-    let endpoint = |port: &Arc<Port>, mtu: u16| {
-        Some(Endpoint { port: Arc::clone(port), max_frame: u32::from(mtu) + OVERHEAD })
+fn endpoints(
+    registry: &Registry,
+    driver: &Driver,
+    lower: &Lower,
+    links: &[(&Link, u32)],
+) -> Box<[Option<Endpoint>]> {
+    let endpoint = |port: &Arc<Port>, mtu: u32| Endpoint {
+        port: Arc::clone(port),
+        max_frame: mtu.saturating_add(OVERHEAD),
     };
-    let wire = endpoint(&lower.port, lower.config.mtu);
-    let links = links.iter().map(|link| endpoint(&link.port, link.config.mtu));
-    // The host port, which is Output::HOST, comes with an issue of its own.
-    [wire, None].into_iter().chain(links).collect()
+    let mtu_of = |lower| driver.lower(lower).map_or(0, |lower| lower.spec.mtu);
+    let mtu = mtu_of(lower.index);
+    let mut wire = endpoint(&lower.port, mtu);
+    if let Some(carrier) = lower.carrier.and_then(|carrier| registry.lower(carrier)) {
+        // With its tag the frame must still fit the port that carries it.
+        let most = mtu_of(carrier.index).saturating_add(OVERHEAD - TAG);
+        wire.max_frame = wire.max_frame.min(most);
+    }
+    let host = lower.host.as_ref().map(|host| endpoint(&host.port, mtu));
+    let links = links.iter().map(|&(link, mtu)| Some(endpoint(&link.port, mtu)));
+    [Some(wire), host].into_iter().chain(links).collect()
+}
+
+/// The segments of the VLAN lowers on `lower`.
+fn vlans(lowers: &[&Lower], lower: &Lower) -> Box<[Vlan]> {
+    let on_it = lowers.iter().enumerate().filter(|(_, other)| other.carrier == Some(lower.index));
+    let mut vlans: Vec<Vlan> =
+        on_it.filter_map(|(segment, other)| Some(Vlan { tag: other.tag()?, segment })).collect();
+    vlans.sort_unstable();
+    vlans.into()
 }

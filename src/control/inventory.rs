@@ -15,6 +15,8 @@ use crate::datapath::{PortStats, WorkerStats};
 pub enum PortKind {
     /// The device below.
     Lower,
+    /// A lower's host.
+    Host,
     /// A macvlan link.
     Link,
 }
@@ -25,6 +27,7 @@ impl PortKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Lower => "lower",
+            Self::Host => "host",
             Self::Link => "link",
         }
     }
@@ -33,9 +36,9 @@ impl PortKind {
 /// A port as readers see it.
 #[derive(Clone, Debug)]
 pub struct PortView {
-    /// Name of the lower or link.
+    /// Name of the lower or link; a host's is `host@LOWER`.
     pub name: String,
-    /// Which of the two.
+    /// Whose port it is.
     pub kind: PortKind,
     /// Administratively up, with a peer or carrier.
     pub up: bool,

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::config::{Config, Endpoint, Memory as Wanted, is_pci};
+use crate::config::{Config, Endpoint, LowerConfig, LowerDevice, Memory as Wanted, is_pci};
 use crate::dpdk::{Memory, Pool};
 
 /// Descriptors per queue of a lower, and of a link that is an ethdev.
@@ -62,13 +62,16 @@ impl Profile {
         // DPDK's customary room, unless larger frames are wanted.
         let room = mtu.saturating_add(OVERHEAD).max(2048);
         let queues = u32::from(workers);
-        let lowers = u32::try_from(config.lowers.len()).unwrap_or(0);
-        let ethdevs =
-            config.links.iter().filter(|link| matches!(link.endpoint, Endpoint::Device(_)));
-        let ethdevs = u32::try_from(ethdevs.count()).unwrap_or(0);
+        let lowers = config.lowers.iter().filter(|lower| device_of(lower).is_some()).count();
+        let lowers = u32::try_from(lowers).unwrap_or(0);
+        let links = config.links.iter();
+        let links = links.filter(|link| matches!(link.endpoint, Endpoint::Device(_))).count();
+        let hosts = config.lowers.iter().filter(|lower| lower.host.is_some()).count();
+        let ethdevs = u32::try_from(links + hosts).unwrap_or(0);
         let per_queue =
             2 * (lowers * u32::from(LOWER_DESCRIPTORS) + ethdevs * u32::from(LINK_DESCRIPTORS));
-        let buffers = SPARE + queues * (per_queue + 2 * Pool::CACHE);
+        let queued = lowers * macvlan::driver::BC_QUEUE_LEN;
+        let buffers = SPARE + queued + queues * (per_queue + 2 * Pool::CACHE);
         let bytes = u64::from(buffers) * Pool::bytes_per_buffer(room);
         let needed = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).saturating_add(EAL_MB);
         let megabytes = config.eal.memory_mb.unwrap_or_else(|| needed.next_multiple_of(2).max(128));
@@ -80,7 +83,8 @@ impl Profile {
         }
         let profile = |memory| Self { memory, megabytes, buffers, room };
         let enough = free_mb >= u64::from(megabytes);
-        let pci = config.lowers.iter().find(|lower| is_pci(&lower.device));
+        let is_nic = |lower: &&LowerConfig| device_of(lower).is_some_and(is_pci);
+        let pci = config.lowers.iter().find(is_nic);
         match (config.eal.memory, pci) {
             (Wanted::Small, _) => Ok(profile(Memory::Small)),
             (Wanted::Auto, None) if !enough => Ok(profile(Memory::Small)),
@@ -97,6 +101,14 @@ impl Profile {
                 ))
             }
         }
+    }
+}
+
+/// The device of a lower that has one of its own.
+fn device_of(lower: &LowerConfig) -> Option<&str> {
+    match &lower.device {
+        LowerDevice::Device(device) => Some(device),
+        LowerDevice::Vlan { .. } => None,
     }
 }
 

@@ -6,9 +6,13 @@
 //! a client: what must outlive a plan that a worker still reads stays on the
 //! retiring list until the worker has moved on.
 
+mod announce;
+mod commit;
 mod compile;
+mod filters;
 mod inventory;
 mod link_ops;
+mod lower_ops;
 mod memory;
 mod ports;
 mod publish;
@@ -20,6 +24,7 @@ mod switch;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use macvlan::driver::Index;
 use mvctl::proto::{Request, RpcError};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -50,8 +55,10 @@ type Reply = oneshot::Sender<Outcome<Value>>;
 /// What the control thread is told.
 enum Message {
     Request(Request, Reply),
-    /// The connection or a queue of the port with this id changed.
-    PortChanged(u64),
+    /// The connection or a queue of this link's port changed.
+    PortChanged(Index),
+    /// Something happened to the device of a lower.
+    DeviceChanged,
     Stop,
 }
 
@@ -116,7 +123,8 @@ impl Control {
                     let until = Instant::now() + DEFERRED;
                     self.serve(Deferred { wait: Wait::ToTry(request), reply, until });
                 }
-                Ok(Message::PortChanged(id)) => self.port_changed(id),
+                Ok(Message::PortChanged(link)) => self.port_changed(link),
+                Ok(Message::DeviceChanged) => next_carrier = Instant::now(),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -126,7 +134,7 @@ impl Control {
             }
             if Instant::now() >= next_carrier {
                 next_carrier = Instant::now() + CARRIER;
-                self.registry.refresh_carrier(self.publisher.workers());
+                self.look_at_devices();
             }
         }
     }
@@ -145,11 +153,11 @@ impl Control {
                     });
                     return;
                 }
-                Err(error) if error.errno() == Some("EBUSY") && patient => {
+                Ok(Answer::TryAgain(_)) if patient => {
                     self.deferred.push(Deferred { wait: Wait::ToTry(request), reply, until });
                     return;
                 }
-                Err(error) => Err(error),
+                Ok(Answer::TryAgain(error)) | Err(error) => Err(error),
             },
             Wait::ForEnd { resource, result }
                 if patient && self.publisher.is_closing(&resource) =>
@@ -168,12 +176,17 @@ impl Control {
         _ = reply.send(answer);
     }
 
-    fn port_changed(&mut self, id: u64) {
-        let Some(link) = self.registry.link_by_id(id) else { return };
+    fn port_changed(&mut self, index: Index) {
+        let Some(link) = self.registry.links.get_mut(&index) else { return };
         let connected = link.port.carrier();
+        let returned = connected && link.connections() > 1;
+        let name = link.port.name.clone();
         if link.follow_guest(self.publisher.workers()) {
             let state = if connected { "connected" } else { "disconnected" };
-            info!(link = %link.config.name, "guest {state}");
+            info!(link = %name, "guest {state}");
+            if returned {
+                self.announce(index);
+            }
         }
         self.registry.refresh_inventory(self.publisher.workers());
     }

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam::channel::Sender;
+use macvlan::driver::Index;
 
 use super::Message;
 use super::inventory::Dirty;
 use super::memory::{LINK_DESCRIPTORS, LOWER_DESCRIPTORS};
 use super::sockets::clear_stale;
-use crate::config::{Endpoint, LinkConfig, LowerConfig, Role};
-use crate::datapath::{Device, Port, PortStats};
+use crate::config::{Endpoint, Role};
+use crate::datapath::{Device, Port, VlanDevice};
 use crate::demo::wire::{self, DemoHost};
 use crate::dpdk::{self, EthOptions, EthPort, Pool, VhostOptions, VhostPort};
 
@@ -33,38 +34,72 @@ impl Opener {
     ///
     /// # Errors
     /// One sentence with DPDK's reason.
-    pub(super) fn lower(&self, config: &LowerConfig) -> Result<OpenLower, String> {
-        let LowerConfig { name, device, mtu } = config;
-        let options = EthOptions {
-            queues: self.workers,
-            users: self.workers,
-            descriptors: LOWER_DESCRIPTORS,
-            mtu: *mtu,
-            promiscuous: true,
-        };
-        let stats = Arc::new(PortStats::new(usize::from(self.workers)));
+    pub(super) fn lower(&self, name: &str, device: &str, mtu: u16) -> Result<OpenLower, String> {
+        // What it hears is decided with its links.
+        let options = self.options(LOWER_DESCRIPTORS, mtu, false);
         if let Some(demo) = wire::Options::parse(device) {
             let opened = wire::open(name, demo?, &options, &self.pool);
             let (ring, host) =
                 opened.map_err(|error| cannot_open("lower", name, device, &error))?;
-            return Ok((
-                Port { name: name.clone(), device: Device::Ring(ring), stats },
-                Some(host),
-            ));
+            return Ok((self.port(name, Device::Ring(ring)), Some(host)));
         }
         let port = EthPort::attach(device, &options, &self.pool);
         let port = port.map_err(|error| cannot_open("lower", name, device, &error))?;
-        Ok((Port { name: name.clone(), device: Device::Eth(port), stats }, None))
+        let messages = self.messages.clone();
+        let posted = port.watch(Box::new(move |_| {
+            // The switch may be stopping.
+            _ = messages.send(Message::DeviceChanged);
+        }));
+        if let Err(error) = posted {
+            tracing::warn!(lower = %name, "its events come late: {error}");
+        }
+        Ok((self.port(name, Device::Eth(port)), None))
     }
 
-    /// Opens the socket or device of a link. `id` is never used again, so a
-    /// late event of a closed port finds nobody.
+    /// The port of a VLAN that `carrier` carries.
+    pub(super) fn vlan(&self, name: &str, carrier: &Arc<Port>, tpid: u16, id: u16) -> Port {
+        let (carrier, pool) = (Arc::clone(carrier), Arc::clone(&self.pool));
+        self.port(name, Device::Vlan(VlanDevice { carrier, tpid, id, pool }))
+    }
+
+    /// Opens the device behind which the host of a lower is, and gives it the
+    /// lower's address, if it takes one.
+    ///
+    /// # Errors
+    /// One sentence with DPDK's reason.
+    pub(super) fn host(
+        &self,
+        lower: &str,
+        device: &str,
+        mtu: u16,
+        address: [u8; 6],
+    ) -> Result<Port, String> {
+        let options = self.options(LINK_DESCRIPTORS, mtu, true);
+        let port = EthPort::attach(device, &options, &self.pool);
+        let port = port.map_err(|error| cannot_open("host of", lower, device, &error))?;
+        match port.set_address(address) {
+            Err(error) if !error.is_unsupported() => {
+                return Err(cannot_open("host of", lower, device, &error));
+            }
+            _ => {}
+        }
+        Ok(self.port(&format!("host@{lower}"), Device::Eth(port)))
+    }
+
+    /// Opens the socket or device of a link. Its number is never used again, so
+    /// a late event of a closed port finds nobody.
     ///
     /// # Errors
     /// One sentence with the reason.
-    pub(super) fn link(&self, config: &LinkConfig, id: u64) -> Result<(Port, Arc<Dirty>), String> {
+    pub(super) fn link(
+        &self,
+        name: &str,
+        endpoint: &Endpoint,
+        mtu: u16,
+        index: Index,
+    ) -> Result<(Port, Arc<Dirty>), String> {
         let dirty = Arc::new(Dirty::default());
-        let device = match &config.endpoint {
+        let device = match endpoint {
             Endpoint::Vhost { socket, role } => {
                 let path = self.runtime_dir.join(socket);
                 if *role == Role::Server {
@@ -80,32 +115,30 @@ impl Opener {
                     changed: Box::new(move || {
                         if flag.set() {
                             // The switch may be stopping.
-                            _ = messages.send(Message::PortChanged(id));
+                            _ = messages.send(Message::PortChanged(index));
                         }
                     }),
                 };
                 let shown = options.path.display().to_string();
                 let port = VhostPort::open(options, &self.pool);
-                Device::Vhost(
-                    port.map_err(|error| cannot_open("link", &config.name, &shown, &error))?,
-                )
+                Device::Vhost(port.map_err(|error| cannot_open("link", name, &shown, &error))?)
             }
             Endpoint::Device(device) => {
-                let options = EthOptions {
-                    queues: self.workers,
-                    users: self.workers,
-                    descriptors: LINK_DESCRIPTORS,
-                    mtu: config.mtu,
-                    promiscuous: false,
-                };
+                let options = self.options(LINK_DESCRIPTORS, mtu, false);
                 let port = EthPort::attach(device, &options, &self.pool);
-                Device::Eth(
-                    port.map_err(|error| cannot_open("link", &config.name, device, &error))?,
-                )
+                Device::Eth(port.map_err(|error| cannot_open("link", name, device, &error))?)
             }
         };
-        let stats = Arc::new(PortStats::new(usize::from(self.workers)));
-        Ok((Port { name: config.name.clone(), device, stats }, dirty))
+        Ok((self.port(name, device), dirty))
+    }
+
+    fn port(&self, name: &str, device: Device) -> Port {
+        Port::new(name.to_owned(), device, self.workers)
+    }
+
+    fn options(&self, descriptors: u16, mtu: u16, promiscuous: bool) -> EthOptions {
+        let (queues, users) = (self.workers, self.workers);
+        EthOptions { queues, users, descriptors, mtu, promiscuous }
     }
 }
 

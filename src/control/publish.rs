@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use macvlan::drop::DropReason;
 use tracing::warn;
 
-use crate::datapath::{Plan, Port, PortStats, Shared, Totals, Worker};
+use crate::datapath::{BroadcastQueue, Plan, Port, PortStats, Shared, Totals, Worker};
 
 /// A worker that holds a plan for longer than this is named in the log, again
 /// after twice the time, and so on.
@@ -32,6 +33,10 @@ struct Closing {
     resource: String,
     port: Weak<Port>,
     stats: Arc<PortStats>,
+    /// Of a lower: its broadcast queue, which nobody empties any more.
+    queue: Option<Arc<BroadcastQueue>>,
+    /// Its frames are counted by the port that carries them, too.
+    is_vlan: bool,
 }
 
 /// Publishes plans to the workers.
@@ -81,9 +86,15 @@ impl Publisher {
 
     /// Remembers a port that the registry has let go; it closes with the last
     /// plan that names it.
-    pub(super) fn close_later(&mut self, resource: String, port: &Arc<Port>) {
-        let stats = Arc::clone(&port.stats);
-        self.closing.push(Closing { resource, port: Arc::downgrade(port), stats });
+    pub(super) fn close_later(
+        &mut self,
+        resource: String,
+        port: &Arc<Port>,
+        queue: Option<Arc<BroadcastQueue>>,
+    ) {
+        let (stats, is_vlan) = (Arc::clone(&port.stats), port.is_vlan());
+        let port = Arc::downgrade(port);
+        self.closing.push(Closing { resource, port, stats, queue, is_vlan });
     }
 
     /// The socket or device belongs to a port that is not closed yet.
@@ -111,7 +122,11 @@ impl Publisher {
         self.closing.retain(|closing| {
             let open = closing.port.strong_count() > 0;
             if !open {
-                add(&mut self.gone, &closing.stats.totals());
+                add(&mut self.gone, &closing.stats.totals(), closing.is_vlan);
+                let waiting = closing.queue.as_ref().map_or(0, |queue| queue.discard());
+                if let Some(dropped) = self.gone.rx_drops.get_mut(DropReason::BcQueueFull.index()) {
+                    *dropped += waiting;
+                }
             }
             open
         });
@@ -138,12 +153,15 @@ impl Publisher {
     }
 }
 
-/// Adds up what conservation is about.
-pub(super) fn add(sum: &mut Totals, more: &Totals) {
-    sum.rx_packets += more.rx_packets;
-    sum.rx_bytes += more.rx_bytes;
-    sum.tx_packets += more.tx_packets;
-    sum.tx_bytes += more.tx_bytes;
+/// Adds up what conservation is about. What a VLAN moves is counted by the port
+/// that carries it.
+pub(super) fn add(sum: &mut Totals, more: &Totals, is_vlan: bool) {
+    if !is_vlan {
+        sum.rx_packets += more.rx_packets;
+        sum.rx_bytes += more.rx_bytes;
+        sum.tx_packets += more.tx_packets;
+        sum.tx_bytes += more.tx_bytes;
+    }
     sum.copies += more.copies;
     sum.rx_drops.iter_mut().zip(more.rx_drops).for_each(|(sum, more)| *sum += more);
     sum.tx_drops.iter_mut().zip(more.tx_drops).for_each(|(sum, more)| *sum += more);

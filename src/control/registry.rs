@@ -1,33 +1,50 @@
-//! Which lowers and links there are, and their state.
+//! Which ports the lowers and links have, and their state.
 //!
-//! The truth, owned by the control thread. Changed by link ops and guests'
-//! events only; plans and inventories are made from it.
+//! The truth, owned by the control thread: what the rules say is in the macvlan
+//! driver's state, what frames move through is here, under the same numbers.
+//! Changed by operations and events only; plans and inventories are made from it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use macvlan::driver::{self, Driver, Index};
+use macvlan::notifier::{Chain, Context};
 
+use super::filters::Filters;
 use super::inventory::{Dirty, Inventory, InventoryHandle, PortKind, PortView, WorkerView};
-use crate::config::{LinkConfig, LowerConfig};
-use crate::datapath::{Device, Port, Waker, Worker};
+use crate::config::{Endpoint, HostConfig, LowerConfig, LowerDevice};
+use crate::datapath::{BroadcastQueue, Device, Port, Waker, Worker};
 use crate::demo::wire::DemoHost;
 
-/// A lower and the order of its links.
+/// A lower's ports.
 pub(super) struct Lower {
+    pub(super) index: Index,
+    /// As it was started.
     pub(super) config: LowerConfig,
     pub(super) port: Arc<Port>,
-    /// Names of its links; the position is the slot in the plan.
-    pub(super) links: Vec<String>,
-    pub(super) carrier: bool,
+    /// Of a VLAN lower: the lower that carries its frames.
+    pub(super) carrier: Option<Index>,
+    pub(super) host: Option<Host>,
+    /// Group frames from the wire that wait.
+    pub(super) queue: Arc<BroadcastQueue>,
+    /// What its device was told to let through.
+    pub(super) filters: Filters,
     /// Ends with the lower.
-    pub(super) _host: Option<DemoHost>,
+    pub(super) _demo: Option<DemoHost>,
 }
 
-/// A link.
+/// The port of a lower's host.
+pub(super) struct Host {
+    pub(super) config: HostConfig,
+    pub(super) port: Arc<Port>,
+    /// The worker that polls it.
+    pub(super) worker: u16,
+}
+
+/// A link's port.
 pub(super) struct Link {
-    pub(super) id: u64,
-    pub(super) config: LinkConfig,
+    pub(super) endpoint: Endpoint,
     pub(super) port: Arc<Port>,
     /// The worker that polls it.
     pub(super) worker: u16,
@@ -37,24 +54,44 @@ pub(super) struct Link {
 }
 
 impl Lower {
+    /// Of a VLAN lower: protocol and id.
+    pub(super) fn tag(&self) -> Option<(u16, u16)> {
+        match &self.port.device {
+            Device::Vlan(vlan) => Some((vlan.tpid, vlan.id)),
+            Device::Eth(_) | Device::Ring(_) | Device::Vhost(_) => None,
+        }
+    }
+
+    /// The device's text.
+    pub(super) fn device(&self) -> String {
+        match &self.config.device {
+            LowerDevice::Device(device) => device.clone(),
+            LowerDevice::Vlan { lower, id, protocol } => format!("{protocol} {id} on {lower}"),
+        }
+    }
+
     /// Lets all workers be woken by the device, where the device can do that:
     /// which queue a frame comes to is its choice.
     pub(super) fn watch_device(&self, workers: &[Worker]) {
         for worker in workers {
-            self.port.wake_fds().for_each(|fd| watch(&worker.waker, &self.config.name, fd));
+            watch_all(&worker.waker, &self.port);
+        }
+        if let Some(host) = &self.host
+            && let Some(worker) = workers.get(usize::from(host.worker))
+        {
+            watch_all(&worker.waker, &host.port);
         }
     }
 }
 
 impl Link {
     pub(super) fn new(
-        id: u64,
-        config: LinkConfig,
+        endpoint: Endpoint,
         port: Port,
         dirty: Arc<Dirty>,
         worker: u16,
     ) -> Self {
-        Self { id, config, port: Arc::new(port), worker, dirty, watched: None }
+        Self { endpoint, port: Arc::new(port), worker, dirty, watched: None }
     }
 
     /// Lets the worker be woken by what the guest kicks now. Returns whether
@@ -75,7 +112,7 @@ impl Link {
                 waker.forget(old);
             }
             if let Some(new) = &kick {
-                watch(waker, &self.config.name, new);
+                watch(waker, &self.port.name, new);
             }
             // What came before the descriptor was watched is found by polling.
             waker.wake();
@@ -84,10 +121,18 @@ impl Link {
         changed
     }
 
+    /// Guests that have connected.
+    pub(super) fn connections(&self) -> u64 {
+        match &self.port.device {
+            Device::Vhost(port) => port.connections(),
+            Device::Eth(_) | Device::Ring(_) | Device::Vlan(_) => 0,
+        }
+    }
+
     /// Lets the worker be woken by the device, where the device can do that.
     pub(super) fn watch_device(&self, workers: &[Worker]) {
         if let Some(worker) = workers.get(usize::from(self.worker)) {
-            self.port.wake_fds().for_each(|fd| watch(&worker.waker, &self.config.name, fd));
+            watch_all(&worker.waker, &self.port);
         }
     }
 
@@ -98,6 +143,10 @@ impl Link {
             waker.forget(&old);
         }
     }
+}
+
+fn watch_all(waker: &Waker, port: &Port) {
+    port.wake_fds().for_each(|fd| watch(waker, &port.name, fd));
 }
 
 /// Without it the worker would sleep through this port's frames: worth an error
@@ -111,34 +160,33 @@ fn watch(waker: &Waker, name: &str, fd: impl AsFd) {
 /// All lowers and links.
 #[derive(Default)]
 pub(super) struct Registry {
+    /// The macvlan driver, and who else hears of events.
+    pub(super) chain: Chain,
+    /// What the rules are made from.
+    pub(super) macvlan: Context,
     pub(super) lowers: Vec<Lower>,
-    pub(super) links: HashMap<String, Link>,
+    pub(super) links: HashMap<Index, Link>,
     pub(super) inventory: InventoryHandle,
-    last_id: u64,
 }
 
 impl Registry {
-    /// An id no port ever had.
-    pub(super) fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
+    /// The macvlan driver's state.
+    pub(super) fn driver(&self) -> &Driver {
+        &self.macvlan.driver
     }
 
-    pub(super) fn lower(&self, name: &str) -> Option<&Lower> {
-        self.lowers.iter().find(|lower| lower.config.name == name)
+    pub(super) fn lower(&self, index: Index) -> Option<&Lower> {
+        self.lowers.iter().find(|lower| lower.index == index)
     }
 
-    pub(super) fn lower_mut(&mut self, name: &str) -> Option<&mut Lower> {
-        self.lowers.iter_mut().find(|lower| lower.config.name == name)
+    /// The lower of this name, as the rules know it.
+    pub(super) fn lower_by_name(&self, name: &str) -> Option<&driver::Lower> {
+        self.driver().lower(self.driver().by_name(name)?)
     }
 
-    pub(super) fn link_by_id(&mut self, id: u64) -> Option<&mut Link> {
-        self.links.values_mut().find(|link| link.id == id)
-    }
-
-    /// The links of a lower, by slot.
-    pub(super) fn links_of<'a>(&'a self, lower: &'a Lower) -> impl Iterator<Item = &'a Link> {
-        lower.links.iter().filter_map(|name| self.links.get(name))
+    /// The link of this name, as the rules know it.
+    pub(super) fn link_by_name(&self, name: &str) -> Option<&driver::Link> {
+        self.driver().link(self.driver().by_name(name)?)
     }
 
     /// The worker with the fewest links: where the next one goes.
@@ -147,45 +195,33 @@ impl Registry {
         (0..workers).min_by_key(|&worker| load(worker)).unwrap_or(0)
     }
 
-    /// Looks at the carrier of all lowers. Returns whether any changed.
-    pub(super) fn refresh_carrier(&mut self, workers: &[Worker]) {
-        let mut changed = false;
-        for lower in &mut self.lowers {
-            let carrier = lower.port.carrier();
-            if carrier != lower.carrier {
-                lower.carrier = carrier;
-                changed = true;
-                let state = if carrier { "up" } else { "down" };
-                tracing::info!(lower = %lower.config.name, "carrier is {state}");
-            }
-        }
-        if changed {
-            self.refresh_inventory(workers);
-        }
-    }
-
     /// Publishes what readers see.
     pub(super) fn refresh_inventory(&self, workers: &[Worker]) {
-        let lowers = self.lowers.iter().map(|lower| PortView {
-            name: lower.config.name.clone(),
-            kind: PortKind::Lower,
-            up: lower.carrier,
-            stats: Arc::clone(&lower.port.stats),
-        });
-        let mut links: Vec<&Link> = self.links.values().collect();
-        links.sort_by_key(|link| link.id);
-        let links = links.into_iter().map(|link| PortView {
-            name: link.config.name.clone(),
-            kind: PortKind::Link,
-            up: link.config.up && link.port.carrier(),
-            stats: Arc::clone(&link.port.stats),
-        });
+        let view = |kind, up, port: &Port| PortView {
+            name: port.name.clone(),
+            kind,
+            up,
+            stats: Arc::clone(&port.stats),
+        };
+        let driver = self.driver();
+        let mut ports = Vec::with_capacity(self.lowers.len() + self.links.len());
+        for lower in &self.lowers {
+            let up = driver.lower(lower.index).is_some_and(driver::Lower::passes);
+            ports.push(view(PortKind::Lower, up, &lower.port));
+            if let Some(host) = &lower.host {
+                ports.push(view(PortKind::Host, up && host.port.carrier(), &host.port));
+            }
+        }
+        for link in driver.links() {
+            if let Some(Link { port, .. }) = self.links.get(&link.index) {
+                ports.push(view(PortKind::Link, link.up && port.carrier(), port));
+            }
+        }
         let workers = workers.iter().map(|worker| WorkerView {
             index: worker.index,
             core: worker.core,
             stats: Arc::clone(&worker.stats),
         });
-        self.inventory
-            .store(Inventory { ports: lowers.chain(links).collect(), workers: workers.collect() });
+        self.inventory.store(Inventory { ports, workers: workers.collect() });
     }
 }

@@ -1,101 +1,216 @@
-//! What is shown of links: on the control socket and in the start banner.
+//! What is shown of links and lowers: on the control socket and in the start
+//! banner.
 
+use macvlan::driver::{self, Driver};
 use macvlan::drop::DropReason;
 use macvlan::mac::MacAddr;
-use mvctl::proto::{Drops, Extra, InfoData, LinkInfo, LinkShow, RpcError, Stats, Stats64};
+use macvlan::mode::{Flags, Mode};
+use mvctl::proto::{
+    Drops, Extra, InfoData, LinkInfo, LinkShow, LowerExtra, LowerShow, RpcError, RxStats, Stats64,
+    TxStats,
+};
 use serde_json::Value;
 
 use super::registry::{Link, Lower, Registry};
 use crate::config::{Endpoint, Role};
-use crate::datapath::{Device, Totals};
+use crate::datapath::Totals;
 
 /// The links, by age, or the one of this name.
 ///
 /// # Errors
-/// ENOENT: there is none of this name.
+/// ENODEV: there is none of this name.
 pub(super) fn links(registry: &Registry, name: Option<&str>) -> Result<Value, RpcError> {
-    if let Some(name) = name
-        && !registry.links.contains_key(name)
-    {
-        return Err(RpcError::enoent(format!("there is no link {name}")));
-    }
-    let mut links: Vec<&Link> = registry.links.values().collect();
-    links.retain(|link| name.is_none_or(|name| link.config.name == name));
-    links.sort_by_key(|link| link.id);
-    let shown: Vec<LinkShow> = links
-        .into_iter()
-        .filter_map(|link| Some(show(link, registry.lower(&link.config.lower)?)))
+    let driver = registry.driver();
+    let shown: Vec<LinkShow> = driver
+        .links()
+        .filter(|link| name.is_none_or(|name| link.name == name))
+        .filter_map(|facts| show_link(registry, facts))
         .collect();
-    serde_json::to_value(shown).map_err(|error| RpcError::eio(error.to_string()))
+    answer(&shown, "link", name)
 }
 
-fn show(link: &Link, lower: &Lower) -> LinkShow {
-    let config = &link.config;
+/// The lowers, in the order of the config, or the one of this name.
+///
+/// # Errors
+/// ENODEV: there is none of this name.
+pub(super) fn lowers(registry: &Registry, name: Option<&str>) -> Result<Value, RpcError> {
+    let shown: Vec<LowerShow> = registry
+        .lowers
+        .iter()
+        .filter_map(|lower| Some((lower, registry.driver().lower(lower.index)?)))
+        .filter(|(_, facts)| name.is_none_or(|name| facts.spec.name == name))
+        .map(|(lower, facts)| show_lower(registry.driver(), lower, facts))
+        .collect();
+    answer(&shown, "lower", name)
+}
+
+fn answer<T: serde::Serialize>(
+    shown: &[T],
+    kind: &str,
+    name: Option<&str>,
+) -> Result<Value, RpcError> {
+    match name {
+        Some(name) if shown.is_empty() => {
+            Err(RpcError::enodev(format!("there is no {kind} {name}")))
+        }
+        _ => serde_json::to_value(shown).map_err(|error| RpcError::eio(error.to_string())),
+    }
+}
+
+fn show_link(registry: &Registry, facts: &driver::Link) -> Option<LinkShow> {
+    let driver = registry.driver();
+    let link = registry.links.get(&facts.index)?;
+    let lower = registry.lower(facts.lower)?;
+    let lower_facts = driver.lower(facts.lower)?;
     let totals = link.port.stats.totals();
-    // OPST: a link without carrier below it is not operational, whatever its admin state.
-    let operstate = match (config.up, lower.carrier) {
-        (false, _) => "DOWN",
-        (true, false) => "LOWERLAYERDOWN",
-        (true, true) => "UP",
-    };
-    let mut flags = vec!["BROADCAST", "MULTICAST"];
-    if config.up {
-        flags.push("UP");
-        flags.push(if lower.carrier { "LOWER_UP" } else { "NO-CARRIER" });
-    }
-    let dropped = |counts: &[u64]| counts.iter().sum();
-    LinkShow {
-        ifname: config.name.clone(),
-        link: config.lower.clone(),
-        flags: flags.into_iter().map(str::to_owned).collect(),
-        mtu: config.mtu,
-        operstate: operstate.to_owned(),
+    Some(LinkShow {
+        ifname: facts.name.clone(),
+        link: lower_facts.spec.name.clone(),
+        flags: flags(facts.up, lower_facts.passes(), facts.promisc, facts.allmulti),
+        mtu: facts.mtu,
+        operstate: driver.oper_state(facts).name().to_owned(),
         link_type: "ether".to_owned(),
-        address: config.address.to_string(),
+        address: facts.address.to_string(),
         broadcast: MacAddr::BROADCAST.to_string(),
-        linkinfo: LinkInfo {
-            info_kind: "macvlan".to_owned(),
-            info_data: InfoData { mode: config.mode.to_string() },
+        promiscuity: u32::from(facts.promisc),
+        allmulti: u32::from(facts.allmulti),
+        min_mtu: driver::MIN_MTU,
+        max_mtu: lower_facts.spec.max_mtu,
+        linkinfo: LinkInfo { info_kind: "macvlan".to_owned(), info_data: info(driver, facts)? },
+        stats64: stats_of_link(&totals),
+        mvswitch: extra(facts, link, &totals, &lower.port.stats.totals()),
+    })
+}
+
+/// In the order in which `ip` prints them.
+fn flags(up: bool, passes: bool, promisc: bool, allmulti: bool) -> Vec<String> {
+    let mut flags = Vec::new();
+    if up && !passes {
+        flags.push("NO-CARRIER");
+    }
+    flags.extend(["BROADCAST", "MULTICAST"]);
+    flags.extend(allmulti.then_some("ALLMULTI"));
+    flags.extend(promisc.then_some("PROMISC"));
+    flags.extend(up.then_some("UP"));
+    if up && passes {
+        flags.push("LOWER_UP");
+    }
+    flags.into_iter().map(str::to_owned).collect()
+}
+
+/// Section 12.2.
+fn info(driver: &Driver, link: &driver::Link) -> Option<InfoData> {
+    let info = driver.fill_info(link.index)?;
+    let source = info.mode == Mode::Source;
+    let macaddr: Vec<String> = info.macaddr.iter().map(MacAddr::to_string).collect();
+    Some(InfoData {
+        mode: info.mode.to_string(),
+        nopromisc: info.flags.contains(Flags::NOPROMISC),
+        nodst: info.flags.contains(Flags::NODST),
+        bcqueuelen: info.bc_queue_len,
+        usedbcqueuelen: info.bc_queue_len_used,
+        bclim: (info.bc_cutoff != driver::BC_CUTOFF).then_some(info.bc_cutoff),
+        macaddr_count: source.then_some(macaddr.len()),
+        macaddr_data: if source { macaddr } else { Vec::new() },
+    })
+}
+
+/// As the guest's interface would count (section 8): it receives what the
+/// switch's port transmits.
+fn stats_of_link(totals: &Totals) -> Stats64 {
+    let not_taken: u64 = totals.tx_drops.iter().sum();
+    // What a list consumes on its way to a sibling counts as sent (ST-06).
+    let consumed = totals.rx_drops.get(DropReason::SourceNodst.index()).copied().unwrap_or(0);
+    let not_sent = totals.rx_drops.iter().sum::<u64>() - consumed + totals.wire_full;
+    Stats64 {
+        rx: RxStats {
+            bytes: totals.tx_bytes,
+            packets: totals.tx_packets,
+            // ST-01: one counter of the driver's is shown as both.
+            errors: not_taken,
+            dropped: not_taken,
+            multicast: totals.multicast,
+            ..RxStats::default()
         },
-        // The guest receives what the switch's port transmits.
-        stats64: Stats64 {
-            rx: Stats {
-                bytes: totals.tx_bytes,
-                packets: totals.tx_packets,
-                errors: 0,
-                dropped: dropped(&totals.tx_drops),
-            },
-            tx: Stats {
-                bytes: totals.rx_bytes,
-                packets: totals.rx_packets,
-                errors: 0,
-                dropped: dropped(&totals.rx_drops),
-            },
+        tx: TxStats {
+            bytes: totals.rx_bytes.saturating_sub(totals.rx_drop_bytes),
+            packets: totals.rx_packets.saturating_sub(not_sent),
+            dropped: not_sent,
+            ..TxStats::default()
         },
-        mvswitch: extra(link, &totals, &lower.port.stats.totals()),
     }
 }
 
-fn extra(link: &Link, totals: &Totals, lower: &Totals) -> Extra {
+fn extra(facts: &driver::Link, link: &Link, totals: &Totals, lower: &Totals) -> Extra {
+    let texts =
+        |set: &std::collections::BTreeSet<MacAddr>| set.iter().map(MacAddr::to_string).collect();
     let extra = Extra {
         peer_connected: link.port.carrier(),
+        connections: link.connections(),
         worker: link.worker,
+        addresses: texts(&facts.addresses),
+        groups: texts(&facts.groups),
+        spoof_check: facts.spoof_check,
         drops: drops(totals),
         lower_drops: drops(lower),
         ..Extra::default()
     };
-    let connections = match &link.port.device {
-        Device::Vhost(port) => port.connections(),
-        Device::Eth(_) | Device::Ring(_) => 0,
-    };
-    match &link.config.endpoint {
+    match &link.endpoint {
         Endpoint::Vhost { socket, role } => Extra {
             socket: Some(socket.display().to_string()),
             role: Some(role_name(*role).to_owned()),
-            connections,
             ..extra
         },
         Endpoint::Device(device) => Extra { device: Some(device.clone()), ..extra },
+    }
+}
+
+fn show_lower(driver: &Driver, lower: &Lower, facts: &driver::Lower) -> LowerShow {
+    let totals = lower.port.stats.totals();
+    let spec = &facts.spec;
+    let filters = &lower.filters;
+    let oper = match (spec.up, spec.carrier) {
+        (false, _) | (true, false) => "DOWN",
+        (true, true) => "UP",
+    };
+    let dropped = |counts: &[u64]| counts.iter().sum();
+    LowerShow {
+        ifname: spec.name.clone(),
+        flags: flags(spec.up, spec.carrier, filters.promiscuous.is_some(), filters.allmulti),
+        mtu: spec.mtu,
+        operstate: oper.to_owned(),
+        link_type: "ether".to_owned(),
+        address: spec.address.to_string(),
+        promiscuity: u32::from(filters.promiscuous.is_some()),
+        allmulti: u32::from(filters.allmulti),
+        max_mtu: spec.max_mtu,
+        // A lower counts as the switch's own port sees the wire.
+        stats64: Stats64 {
+            rx: RxStats {
+                bytes: totals.rx_bytes,
+                packets: totals.rx_packets,
+                dropped: dropped(&totals.rx_drops),
+                ..RxStats::default()
+            },
+            tx: TxStats {
+                bytes: totals.tx_bytes,
+                packets: totals.tx_packets,
+                dropped: dropped(&totals.tx_drops),
+                ..TxStats::default()
+            },
+        },
+        mvswitch: LowerExtra {
+            device: lower.device(),
+            host: lower.host.as_ref().map(|host| host.config.device.clone()),
+            reachable: lower.host.as_ref().is_some_and(|host| host.config.reachable),
+            promiscuous_because: filters.promiscuous.map(str::to_owned),
+            unicast: filters.unicast.iter().map(MacAddr::to_string).collect(),
+            groups: filters.groups.iter().map(MacAddr::to_string).collect(),
+            usedbcqueuelen: driver.bc_queue_len_used(lower.index),
+            bclim: facts.bc_cutoff(),
+            links: driver.links_of(lower.index).map(|link| link.name.clone()).collect(),
+            drops: drops(&totals),
+        },
     }
 }
 
@@ -120,16 +235,26 @@ fn drops(totals: &Totals) -> Vec<Drops> {
 
 /// A line per lower and link for the start banner.
 pub(super) fn banner(registry: &Registry) -> Vec<String> {
+    let driver = registry.driver();
     let mut lines = Vec::new();
     for lower in &registry.lowers {
-        let state = if lower.carrier { "up" } else { "no carrier" };
-        let config = &lower.config;
-        let line =
-            format!("lower  {:<12} {}  mtu {}  {state}", config.name, config.device, config.mtu);
-        lines.push(line);
-        for link in registry.links_of(lower) {
-            let config = &link.config;
-            let endpoint = match &config.endpoint {
+        let Some(facts) = driver.lower(lower.index) else { continue };
+        let spec = &facts.spec;
+        let state = match (spec.up, spec.carrier) {
+            (false, _) => "down",
+            (true, false) => "no carrier",
+            (true, true) => "up",
+        };
+        let (name, device, mtu) = (&spec.name, lower.device(), spec.mtu);
+        lines.push(format!("lower  {name:<12} {device}  mtu {mtu}  {state}"));
+        if let Some(host) = &lower.host {
+            let reachable = if host.config.reachable { "  reachable from links" } else { "" };
+            let device = &host.config.device;
+            lines.push(format!("host   {:<12} device {device}{reachable}", format!("@{name}")));
+        }
+        for facts in driver.links_of(lower.index) {
+            let Some(link) = registry.links.get(&facts.index) else { continue };
+            let endpoint = match &link.endpoint {
                 Endpoint::Vhost { socket, role: Role::Server } => {
                     format!("listening at {}", socket.display())
                 }
@@ -138,10 +263,10 @@ pub(super) fn banner(registry: &Registry) -> Vec<String> {
                 }
                 Endpoint::Device(device) => format!("device {device}"),
             };
-            let down = if config.up { "" } else { "  down" };
+            let down = if facts.up { "" } else { "  down" };
             lines.push(format!(
-                "link   {:<12} {:<7} on {}  {}  {endpoint}{down}",
-                config.name, config.mode, config.lower, config.address
+                "link   {:<12} {:<8} on {name}  {}  {endpoint}{down}",
+                facts.name, facts.mode, facts.address
             ));
         }
     }

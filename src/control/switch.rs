@@ -8,14 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam::channel::unbounded;
+use macvlan::driver::{HostPort, Index, LowerSpec};
+use macvlan::mac::MacAddr;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::filters::Filters;
 use super::ports::Opener;
 use super::publish::{Publisher, add};
-use super::registry::{Lower, Registry};
-use super::{Control, Handle, InventoryHandle, Profile, show};
-use crate::config::{Config, Endpoint, Idle, is_pci};
-use crate::datapath::{IdlePolicy, Shared, Totals, Worker, WorkerOptions};
+use super::registry::{Host, Lower, Registry};
+use super::{Control, Handle, InventoryHandle, Profile, lower_ops, show};
+use crate::config::{Config, Endpoint, Idle, LinkConfig, LowerConfig, LowerDevice, is_pci};
+use crate::datapath::{Device, IdlePolicy, Port, Shared, Totals, Worker, WorkerOptions};
 use crate::dpdk::{self, Eal, EalOptions, Pool};
 
 /// Workers chosen by `workers = "auto"` at most: enough for a try, and no more
@@ -116,36 +119,20 @@ impl Switch {
         let (sender, messages) = unbounded();
         let opener =
             Opener { pool: Arc::clone(&pool), workers, runtime_dir, messages: sender.clone() };
-        let mut registry = Registry::default();
-        for lower in &config.lowers {
-            let (port, host) = opener.lower(lower).map_err(StartError::Runtime)?;
-            registry.lowers.push(Lower {
-                config: lower.clone(),
-                carrier: port.carrier(),
-                port: Arc::new(port),
-                links: Vec::new(),
-                _host: host,
-            });
-        }
-        let inventory = registry.inventory.clone();
         let workers = start_workers(&cores, config.cores.idle)?;
-        let publisher = Publisher::new(workers.0, workers.1);
-        registry.lowers.iter().for_each(|lower| lower.watch_device(publisher.workers()));
         let mut control = Control {
             switch: config.switch.name,
-            registry,
-            publisher,
+            registry: Registry::default(),
+            publisher: Publisher::new(workers.0, workers.1),
             opener,
             messages,
             deferred: Vec::new(),
         };
-        for link in config.links {
-            if let Err(error) = control.open_link(link) {
-                control.end();
-                return Err(StartError::Runtime(error.message));
-            }
+        let inventory = control.registry.inventory.clone();
+        if let Err(error) = control.open(config.lowers, config.links) {
+            control.end();
+            return Err(error);
         }
-        control.publish().map_err(|error| StartError::Config(error.message))?;
         Ok(Self {
             control,
             handle: Handle(sender),
@@ -195,15 +182,126 @@ impl Switch {
 }
 
 impl Control {
+    /// Opens what the config names. The order is the driver's: it hears of
+    /// events before there can be links (LC-01), and links come last.
+    fn open(&mut self, lowers: Vec<LowerConfig>, links: Vec<LinkConfig>) -> Result<(), StartError> {
+        let runtime = StartError::Runtime;
+        let Registry { chain, macvlan, .. } = &mut self.registry;
+        let loaded = chain.load(macvlan);
+        loaded
+            .and_then(|()| chain.subscribe("log", lower_ops::log_event, macvlan))
+            .map_err(|refusal| runtime(refusal.message))?;
+        for lower in lowers {
+            let lower = self.open_lower(lower).map_err(runtime)?;
+            lower.watch_device(self.publisher.workers());
+            self.registry.lowers.push(lower);
+        }
+        let mut next = self.registry.driver().clone();
+        for link in links {
+            let name = link.name.clone();
+            let link = self.configured(&next, link);
+            let index = self.create(&mut next, &link);
+            let index = index
+                .map_err(|error| StartError::Config(format!("link {name}: {}", error.message)))?;
+            self.open_port(index, &name, link).map_err(|error| runtime(error.message))?;
+        }
+        self.commit(next).map_err(|error| runtime(error.message))
+    }
+
+    fn open_lower(&mut self, config: LowerConfig) -> Result<Lower, String> {
+        let name = config.name.clone();
+        let (port, demo, carrier) = match &config.device {
+            LowerDevice::Device(device) => {
+                let (port, demo) = self.opener.lower(&name, device, config.mtu)?;
+                (port, demo, None)
+            }
+            LowerDevice::Vlan { lower, id, protocol } => {
+                let below = self.registry.driver().by_name(lower);
+                let below = below.and_then(|index| self.registry.lower(index));
+                let below = below.ok_or_else(|| format!("lower {name}: there is no {lower}"))?;
+                let port = self.opener.vlan(&name, &below.port, protocol.tpid(), *id);
+                (port, None, Some(below.index))
+            }
+        };
+        let address = self.address_of(&config, &port, carrier)?;
+        let host = match &config.host {
+            Some(host) => {
+                let port = self.opener.host(&name, &host.device, config.mtu, address.bytes())?;
+                Some(Host { config: host.clone(), port: Arc::new(port), worker: 0 })
+            }
+            None => None,
+        };
+        let max_mtu = port.eth().and_then(|port| port.max_mtu().ok());
+        let spec = LowerSpec {
+            max_mtu: u32::from(max_mtu.unwrap_or(config.mtu).max(config.mtu)),
+            up: config.up,
+            carrier: port.carrier(),
+            host: match &config.host {
+                None => HostPort::None,
+                Some(host) if host.reachable => HostPort::Reachable,
+                Some(_) => HostPort::Taps,
+            },
+            private_strict: config.private_strict,
+            drop_link_local: config.drop_link_local,
+            ..LowerSpec::ethernet(&name, address, u32::from(config.mtu))
+        };
+        let driver = &mut self.registry.macvlan.driver;
+        let index = driver.add_lower(spec).map_err(|refusal| refusal.message)?;
+        Ok(Lower {
+            index,
+            config,
+            port: Arc::new(port),
+            carrier,
+            host,
+            queue: Arc::default(),
+            filters: Filters::default(),
+            _demo: demo,
+        })
+    }
+
+    /// The address of a lower: the config's, else the device's. A wire inside
+    /// the process has none and gets one that survives a restart.
+    fn address_of(
+        &self,
+        config: &LowerConfig,
+        port: &Port,
+        carrier: Option<Index>,
+    ) -> Result<MacAddr, String> {
+        if let Some(carrier) = carrier.and_then(|carrier| self.registry.driver().lower(carrier)) {
+            return Ok(config.address.unwrap_or(carrier.spec.address));
+        }
+        let own = port.eth().and_then(|port| port.address().ok()).map(MacAddr::new);
+        match (config.address, own) {
+            (Some(address), own) if own != Some(address) => {
+                if let Device::Eth(port) = &port.device {
+                    port.set_address(address.bytes()).map_err(|error| {
+                        format!(
+                            "lower {}: the device refused address {address}: {error}",
+                            config.name
+                        )
+                    })?;
+                }
+                Ok(address)
+            }
+            (_, Some(own)) if own.is_valid_unicast() => Ok(own),
+            _ => Ok(MacAddr::derive(&[&self.switch, &config.name], 0)),
+        }
+    }
+
     /// Ends the workers and closes everything. Returns all counters' sums.
     fn end(self) -> Totals {
-        let Self { registry, publisher, .. } = self;
-        let lowers = registry.lowers.iter().map(|lower| &lower.port);
+        let Self { mut registry, publisher, .. } = self;
+        let Registry { chain, macvlan, .. } = &mut registry;
+        chain.unload(macvlan);
+        let lowers = registry.lowers.iter().flat_map(|lower| {
+            let host = lower.host.as_ref().map(|host| &host.port);
+            std::iter::once(&lower.port).chain(host)
+        });
         let ports = lowers.chain(registry.links.values().map(|link| &link.port));
-        let stats: Vec<_> = ports.map(|port| Arc::clone(&port.stats)).collect();
+        let stats: Vec<_> = ports.map(|port| (Arc::clone(&port.stats), port.is_vlan())).collect();
         let mut sum = publisher.stop();
         drop(registry);
-        stats.iter().for_each(|stats| add(&mut sum, &stats.totals()));
+        stats.iter().for_each(|(stats, is_vlan)| add(&mut sum, &stats.totals(), *is_vlan));
         sum
     }
 }
@@ -276,7 +374,12 @@ fn pci_addresses(config: &Config) -> Vec<String> {
         Endpoint::Device(device) => Some(device),
         Endpoint::Vhost { .. } => None,
     });
-    let devices = config.lowers.iter().map(|lower| &lower.device).chain(links);
+    let lowers = config.lowers.iter().filter_map(|lower| match &lower.device {
+        LowerDevice::Device(device) => Some(device),
+        LowerDevice::Vlan { .. } => None,
+    });
+    let hosts = config.lowers.iter().filter_map(|lower| Some(&lower.host.as_ref()?.device));
+    let devices = lowers.chain(hosts).chain(links);
     devices.filter(|device| is_pci(device)).cloned().collect()
 }
 

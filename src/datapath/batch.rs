@@ -56,9 +56,16 @@ impl Batch {
     }
 
     /// Takes the frames of a burst in, drops those that are illegal on a port
-    /// with this limit, and counts all of them as received.
+    /// with this limit, and counts all of them as received. Frames with a VLAN
+    /// tag are shown to `divert`, which may keep them.
     #[inline]
-    pub(super) fn admit(&mut self, burst: &mut Burst, max_frame: u32, cell: &Cell) {
+    pub(super) fn admit(
+        &mut self,
+        burst: &mut Burst,
+        max_frame: u32,
+        cell: &Cell,
+        mut divert: impl FnMut(Mbuf) -> Option<Mbuf>,
+    ) {
         burst.as_slice().iter().for_each(Mbuf::prefetch);
         cell.rx_packets.add(burst.len() as u64);
         let mut bytes = 0;
@@ -66,16 +73,35 @@ impl Batch {
             let len = frame.len();
             bytes += u64::from(len);
             match frame.head() {
-                None => cell.drop_rx(DropReason::Runt, 1),
-                Some(_) if frame.segments() != 1 => cell.drop_rx(DropReason::MultiSegment, 1),
-                Some(_) if len > max_frame => cell.drop_rx(DropReason::TooLong, 1),
+                None => cell.drop_rx(DropReason::Runt, 1, len),
+                Some(_) if frame.segments() != 1 => cell.drop_rx(DropReason::MultiSegment, 1, len),
+                Some(_) if len > max_frame => cell.drop_rx(DropReason::TooLong, 1, len),
                 Some(head) => {
                     let head = Head::read(head);
-                    self.push(head, len, frame);
+                    if let Some(frame) = divert(frame) {
+                        self.push(head, len, frame);
+                    }
                 }
             }
         }
         cell.rx_bytes.add(bytes);
+    }
+
+    /// Takes one frame in that has been admitted before; drops it if it is too
+    /// long for where it enters now. The caller has made sure of room.
+    pub(super) fn readmit(&mut self, frame: Mbuf, max_frame: u32, cell: &Cell) {
+        let len = frame.len();
+        match frame.head().map(Head::read) {
+            Some(head) if len <= max_frame => self.push(head, len, frame),
+            Some(_) => cell.drop_rx(DropReason::TooLong, 1, len),
+            None => cell.drop_rx(DropReason::Runt, 1, len),
+        }
+    }
+
+    /// The frame, if it is still here.
+    #[inline]
+    pub(super) fn frame(&self, index: u16) -> Option<&Mbuf> {
+        self.frames.get(usize::from(index))?.as_ref()
     }
 
     /// The caller has made sure of room for a whole burst.
@@ -93,8 +119,9 @@ impl Batch {
 
     /// Says how many deliveries `frame` serves; 0 gives it back at once.
     #[inline]
-    pub(super) fn set_uses(&mut self, index: u16, uses: u16) {
+    pub(super) fn set_uses(&mut self, index: u16, uses: usize) {
         let at = usize::from(index);
+        let uses = u16::try_from(uses).unwrap_or(u16::MAX);
         if let Some(place) = self.uses.get_mut(at) {
             *place = uses;
         }

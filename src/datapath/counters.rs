@@ -34,16 +34,28 @@ pub(super) struct Cell {
     pub(super) tx_packets: Counter,
     pub(super) tx_bytes: Counter,
     pub(super) copies: Counter,
+    pub(super) multicast: Counter,
+    pub(super) wire_full: Counter,
+    rx_drop_bytes: Counter,
     rx_drops: [Counter; DropReason::COUNT],
     tx_drops: [Counter; DropReason::COUNT],
 }
 
 impl Cell {
+    /// Frames received here and dropped, with so many bytes together.
     #[inline]
-    pub(super) fn drop_rx(&self, reason: DropReason, frames: usize) {
+    pub(super) fn drop_rx(&self, reason: DropReason, frames: usize, bytes: u32) {
         if let Some(counter) = self.rx_drops.get(reason.index()) {
             counter.add(frames as u64);
+            self.rx_drop_bytes.add(u64::from(bytes));
         }
+    }
+
+    /// Frames received here that found the lower's transmit queue full.
+    #[inline]
+    pub(super) fn wire_was_full(&self, frames: usize, bytes: u64) {
+        self.wire_full.add(frames as u64);
+        self.rx_drop_bytes.add(bytes);
     }
 
     #[inline]
@@ -73,6 +85,13 @@ pub struct Totals {
     pub tx_bytes: u64,
     /// Further copies made of frames received here that had several receivers.
     pub copies: u64,
+    /// Frames delivered here as one of several receivers of a group (ST-03).
+    pub multicast: u64,
+    /// Frames received here that were dropped because the lower's transmit
+    /// queue was full (TX-15). They are counted as drops of the lower.
+    pub wire_full: u64,
+    /// Bytes of the frames in `rx_drops` and `wire_full`.
+    pub rx_drop_bytes: u64,
     /// Frames received here and dropped, by [`DropReason::index`].
     pub rx_drops: [u64; DropReason::COUNT],
     /// Frames meant for this port and dropped, by [`DropReason::index`].
@@ -110,6 +129,9 @@ impl PortStats {
             sum.tx_packets += cell.tx_packets.get();
             sum.tx_bytes += cell.tx_bytes.get();
             sum.copies += cell.copies.get();
+            sum.multicast += cell.multicast.get();
+            sum.wire_full += cell.wire_full.get();
+            sum.rx_drop_bytes += cell.rx_drop_bytes.get();
             let drops = sum.rx_drops.iter_mut().zip(&cell.rx_drops);
             drops.for_each(|(sum, counter)| *sum += counter.get());
             let drops = sum.tx_drops.iter_mut().zip(&cell.tx_drops);
@@ -174,7 +196,7 @@ mod tests {
             assert_eq!(std::ptr::from_ref(cell) as usize % 128, 0);
             cell.rx_packets.add(10);
             cell.drop_tx(DropReason::RingFull, 2);
-            cell.drop_rx(DropReason::Runt, 1);
+            cell.drop_rx(DropReason::Runt, 1, 10);
         }
         assert!(stats.cell(3).is_none());
         let totals = stats.totals();

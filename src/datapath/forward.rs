@@ -1,15 +1,18 @@
 //! One turn for one queue: receive, classify, sort, deliver, account.
 //!
-//! Owned by a worker; touches nothing that outlives the turn but counters.
+//! Owned by a worker; touches nothing that outlives the turn but counters and
+//! the lower's broadcast queue.
 
 use macvlan::drop::DropReason;
-use macvlan::fib::{Output, Target, Verdict};
+use macvlan::fib::{Decisions, Members, Output, Target};
 
 use super::batch::{BATCH, Batch};
+use super::broadcast::BUDGET;
 use super::counters::{Cell, WorkerStats};
-use super::plan::{Endpoint, Poll, Segment};
-use super::sort::Sorter;
-use crate::dpdk::{BURST, Burst, Lcore};
+use super::deliver::Delivery;
+use super::plan::{Plan, Poll, Segment};
+use super::sort::{MULTICAST, Sorter};
+use crate::dpdk::{BURST, Burst, Lcore, Mbuf};
 
 /// A worker's scratch space and its right to transmit.
 #[derive(Debug)]
@@ -17,8 +20,21 @@ pub(super) struct Forwarder {
     lcore: Lcore,
     burst: Burst,
     batch: Box<Batch>,
-    verdicts: Box<[Verdict; BATCH]>,
+    decisions: Decisions,
     sorter: Sorter,
+    /// Frames of VLAN lowers, without their tags, and their segments.
+    diverted: Vec<(usize, Mbuf)>,
+    /// Copies of group frames this turn may still make.
+    budget: usize,
+}
+
+/// Where the frames of a batch came from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    segment: &'a Segment,
+    ingress: Output,
+    cell: &'a Cell,
+    stats: &'a WorkerStats,
 }
 
 impl Forwarder {
@@ -27,136 +43,302 @@ impl Forwarder {
             lcore,
             burst: Burst::new(),
             batch: Batch::new(),
-            verdicts: Box::new([Verdict::default(); BATCH]),
+            decisions: Decisions::new(BATCH),
             sorter: Sorter::new(),
+            diverted: Vec::with_capacity(BATCH),
+            budget: 0,
         }
     }
 
-    /// Serves `poll` once. Returns the frames received.
+    /// Serves `poll` once. Returns the frames moved.
     #[inline]
-    pub(super) fn turn(&mut self, segment: &Segment, poll: &Poll, stats: &WorkerStats) -> usize {
-        let Some(source) = segment.endpoint(poll.ingress) else { return 0 };
-        let received = source.port.rx(poll.queue, &mut self.burst);
+    pub(super) fn turn(&mut self, plan: &Plan, poll: &Poll, stats: &WorkerStats) -> usize {
+        let Some(segment) = plan.segment(poll.segment) else { return 0 };
+        let Some(from) = segment.endpoint(poll.ingress) else { return 0 };
+        let received = from.port.rx(poll.queue, &mut self.burst);
+        let is_wire = poll.ingress == Output::WIRE;
         if received == 0 {
-            return 0;
+            return if is_wire { self.serve_queues(plan, segment, stats) } else { 0 };
         }
-        let Some(cell) = source.port.stats.cell(self.lcore.index()) else {
+        let Some(cell) = from.port.stats.cell(self.lcore.index()) else {
             return self.burst.clear();
         };
-        self.batch.admit(&mut self.burst, source.max_frame, cell);
+        self.budget = BUDGET;
+        self.admit(segment, from.max_frame, cell, is_wire);
         let mut total = received;
         // A full burst means more is waiting: gathering several makes fuller
         // groups per output.
         let mut last = received;
-        while last == BURST && total < poll.budget && self.batch.has_room() {
-            last = source.port.rx(poll.queue, &mut self.burst);
-            self.batch.admit(&mut self.burst, source.max_frame, cell);
+        let diverted = self.diverted.capacity().saturating_sub(BURST);
+        while last == BURST
+            && total < poll.budget
+            && self.batch.has_room()
+            && self.diverted.len() <= diverted
+        {
+            last = from.port.rx(poll.queue, &mut self.burst);
+            self.admit(segment, from.max_frame, cell, is_wire);
             total += last;
         }
-        segment.fib.classify(poll.ingress, self.batch.heads(), &mut self.verdicts[..]);
-        self.sort(segment, cell, stats);
+        self.forward(Source { segment, ingress: poll.ingress, cell, stats });
+        if !self.diverted.is_empty() {
+            self.forward_diverted(plan, stats);
+        }
+        if is_wire { total + self.serve_queues(plan, segment, stats) } else { total }
+    }
+
+    #[inline]
+    fn admit(&mut self, segment: &Segment, max_frame: u32, cell: &Cell, is_wire: bool) {
+        let Self { burst, batch, diverted, .. } = self;
+        if segment.vlans.is_empty() || !is_wire {
+            batch.admit(burst, max_frame, cell, Some);
+            return;
+        }
+        batch.admit(burst, max_frame, cell, |mut frame| {
+            let vlan = frame.vlan_tag().and_then(|tag| segment.vlan((tag.tpid, tag.id())));
+            let Some(vlan) = vlan else { return Some(frame) };
+            // A received frame has one owner, so the tag comes off in place.
+            match frame.vlan_pop() {
+                Some(_) => diverted.push((vlan, frame)),
+                None => cell.drop_rx(DropReason::NoBuffer, 1, frame.len()),
+            }
+            None
+        });
+    }
+
+    /// Forwards the batch and empties it.
+    #[inline]
+    fn forward(&mut self, from: Source<'_>) {
+        let Self { batch, decisions, .. } = self;
+        from.segment.fib.classify(from.ingress, batch.heads(), decisions);
+        self.sort(from);
         self.batch.release();
-        total
     }
 
     /// Sends every frame of the batch where its verdict says.
     #[inline]
-    fn sort(&mut self, segment: &Segment, cell: &Cell, stats: &WorkerStats) {
+    fn sort(&mut self, from: Source<'_>) {
+        let fib = &from.segment.fib;
         let mut copies = 0;
         for index in 0..self.batch.len() {
-            let Some(verdict) = self.verdicts.get(usize::from(index)) else { break };
-            match verdict.target() {
+            let sources = fib.sources_of(&self.decisions, index);
+            let others = sources.len();
+            let made = match self.decisions.target(index) {
                 Target::Output(output) => {
-                    self.batch.set_uses(index, 1);
-                    self.add(output, index, segment, stats);
+                    self.batch.set_uses(index, others + 1);
+                    self.add(output, index, from);
+                    others
                 }
                 Target::Group(group) => {
-                    let members = segment.fib.group(group);
-                    let uses = u16::try_from(members.into_iter().count()).unwrap_or(u16::MAX);
-                    self.batch.set_uses(index, uses);
-                    copies += u64::from(uses.saturating_sub(1));
-                    for output in members {
-                        self.add(output, index, segment, stats);
+                    let members = fib.members(group, fib.list_of(&self.decisions, index));
+                    if members.queued() && !self.may_replicate(from.segment) {
+                        self.postpone(members, index, others, from)
+                    } else {
+                        self.replicate(members, index, others, from)
                     }
                 }
                 Target::Drop(reason) => {
-                    self.batch.set_uses(index, 0);
-                    cell.drop_rx(reason, 1);
+                    self.batch.set_uses(index, others);
+                    if others == 0 {
+                        self.drop(reason, index, from);
+                    }
+                    others.saturating_sub(1)
                 }
+            };
+            copies += made;
+            for &output in sources {
+                self.add(output, index, from);
             }
         }
         if copies > 0 {
-            cell.copies.add(copies);
+            from.cell.copies.add(copies as u64);
         }
-        self.deliver(segment, stats);
+        self.deliver(from);
+    }
+
+    fn drop(&mut self, reason: DropReason, index: u16, from: Source<'_>) {
+        from.cell.drop_rx(reason, 1, self.batch.frame_len(index));
+    }
+
+    /// There are copies to spend, and nobody waits already.
+    #[inline]
+    fn may_replicate(&self, segment: &Segment) -> bool {
+        self.budget > 0 && segment.queue_len > 0 && segment.queue.is_empty()
+    }
+
+    /// A copy for each member, beside `others`. Returns how many copies that
+    /// makes of the one frame.
+    #[inline]
+    fn replicate(
+        &mut self,
+        members: Members<'_>,
+        index: u16,
+        others: usize,
+        from: Source<'_>,
+    ) -> usize {
+        let count = members.into_iter().count();
+        self.batch.set_uses(index, others + count);
+        if others + count == 0 {
+            self.drop(DropReason::NoMember, index, from);
+            return 0;
+        }
+        if members.queued() {
+            self.budget = self.budget.saturating_sub(count);
+        }
+        for output in members {
+            // ST-03: links alone count what they get as members of a group.
+            let mark = if output.slot().is_some() { MULTICAST } else { 0 };
+            self.add(output, index | mark, from);
+        }
+        others + count - 1
+    }
+
+    /// Puts a frame's copies for links off: one waits for all of them. The host
+    /// gets its own now (RXM-13). Returns how many copies that makes.
+    #[cold]
+    fn postpone(
+        &mut self,
+        members: Members<'_>,
+        index: u16,
+        others: usize,
+        from: Source<'_>,
+    ) -> usize {
+        let Segment { queue, queue_len, .. } = from.segment;
+        let waits = self.batch.frame(index).map(Mbuf::share);
+        if !waits.is_some_and(|frame| queue.push(frame, *queue_len)) {
+            self.drop(DropReason::BcQueueFull, index, from);
+        }
+        let now = || members.into_iter().filter(|output| output.slot().is_none());
+        let count = others + now().count();
+        self.batch.set_uses(index, count);
+        for output in now() {
+            self.add(output, index, from);
+        }
+        count
+    }
+
+    /// Replicates what waits in the broadcast queues of a lower and of the VLANs
+    /// on it. Returns the frames moved.
+    #[inline]
+    fn serve_queues(&mut self, plan: &Plan, segment: &Segment, stats: &WorkerStats) -> usize {
+        let mut frames = 0;
+        if !segment.queue.is_empty() {
+            frames += self.serve_queue(segment, stats);
+        }
+        for vlan in segment.vlans.iter().filter_map(|vlan| plan.segment(vlan.segment)) {
+            if !vlan.queue.is_empty() {
+                frames += self.serve_queue(vlan, stats);
+            }
+        }
+        frames
+    }
+
+    #[cold]
+    fn serve_queue(&mut self, segment: &Segment, stats: &WorkerStats) -> usize {
+        let ingress = Output::WIRE;
+        let Some(wire) = segment.endpoint(ingress) else { return 0 };
+        let Some(cell) = wire.port.stats.cell(self.lcore.index()) else { return 0 };
+        let from = Source { segment, ingress, cell, stats };
+        let links = segment.endpoints.len().saturating_sub(2).max(1);
+        let mut frames = 0;
+        self.budget = BUDGET;
+        while self.budget > 0 {
+            for _ in 0..(self.budget / links).clamp(1, BURST) {
+                let Some(frame) = segment.queue.pop() else { break };
+                // It was admitted when it came; the limit may be another now.
+                self.batch.readmit(frame, wire.max_frame, cell);
+            }
+            if self.batch.len() == 0 {
+                break;
+            }
+            frames += usize::from(self.batch.len());
+            segment.fib.classify(ingress, self.batch.heads(), &mut self.decisions);
+            self.replicate_waiting(from);
+            self.batch.release();
+        }
+        frames
+    }
+
+    /// The part of a batch's copies that was put off: those for links, by the
+    /// rules of now (RXM-18).
+    fn replicate_waiting(&mut self, from: Source<'_>) {
+        let fib = &from.segment.fib;
+        let mut copies = 0;
+        for index in 0..self.batch.len() {
+            let members = match self.decisions.target(index) {
+                Target::Group(group) => {
+                    Some(fib.members(group, fib.list_of(&self.decisions, index)))
+                }
+                Target::Output(_) | Target::Drop(_) => None,
+            };
+            let links = || {
+                let members = members.into_iter().flatten();
+                members.filter(|output| output.slot().is_some())
+            };
+            let count = links().count();
+            self.batch.set_uses(index, count);
+            if count == 0 {
+                self.drop(DropReason::NoMember, index, from);
+            }
+            copies += count.saturating_sub(1);
+            self.budget = self.budget.saturating_sub(count.max(1));
+            for output in links() {
+                self.add(output, index | MULTICAST, from);
+            }
+        }
+        from.cell.copies.add(copies as u64);
+        self.deliver(from);
+    }
+
+    /// Forwards the frames of VLAN lowers, one VLAN after the other.
+    #[cold]
+    fn forward_diverted(&mut self, plan: &Plan, stats: &WorkerStats) {
+        while let Some(&(vlan, _)) = self.diverted.first() {
+            let segment = plan.segment(vlan);
+            let wire = segment.and_then(|segment| segment.endpoint(Output::WIRE));
+            let cell = wire.and_then(|wire| wire.port.stats.cell(self.lcore.index()));
+            let (Some(segment), Some(wire), Some(cell)) = (segment, wire, cell) else {
+                // A plan names no VLAN that it does not have.
+                self.diverted.clear();
+                return;
+            };
+            for (_, frame) in self.diverted.extract_if(.., |(other, _)| *other == vlan) {
+                cell.rx_packets.add(1);
+                cell.rx_bytes.add(u64::from(frame.len()));
+                self.batch.readmit(frame, wire.max_frame, cell);
+            }
+            self.budget = BUDGET;
+            self.forward(Source { segment, ingress: Output::WIRE, cell, stats });
+        }
+    }
+
+    /// Empties the broadcast queues of a lower at the end of the switch.
+    pub(super) fn finish(&mut self, plan: &Plan, poll: &Poll, stats: &WorkerStats) {
+        let Some(segment) = plan.segment(poll.segment) else { return };
+        while poll.ingress == Output::WIRE && self.serve_queues(plan, segment, stats) > 0 {}
     }
 
     #[inline]
-    fn add(&mut self, output: Output, frame: u16, segment: &Segment, stats: &WorkerStats) {
+    fn add(&mut self, output: Output, frame: u16, from: Source<'_>) {
         if self.sorter.room() == 0 {
-            self.deliver(segment, stats);
+            self.deliver(from);
         }
         self.sorter.add(output, frame);
     }
 
     /// Hands every group that was sorted to its output.
     #[inline]
-    fn deliver(&mut self, segment: &Segment, stats: &WorkerStats) {
+    fn deliver(&mut self, from: Source<'_>) {
         let Self { lcore, burst, batch, sorter, .. } = self;
         sorter.groups(|output, frames| {
             // A verdict names no output that its segment does not have.
-            let Some(to) = segment.endpoint(output) else { return };
+            let Some(to) = from.segment.endpoint(output) else { return };
             let Some(cell) = to.port.stats.cell(lcore.index()) else { return };
+            let sender = (output == Output::WIRE).then_some(from.cell);
+            let mut delivery = Delivery { lcore, burst, batch, to, cell, sender };
             for chunk in frames.chunks(BURST) {
-                deliver_chunk(lcore, burst, batch, to, cell, chunk);
+                delivery.chunk(chunk);
             }
-            stats.batches.add(1);
+            from.stats.batches.add(1);
         });
-    }
-}
-
-/// Hands up to [`BURST`] frames to a port. What it does not take is dropped and
-/// counted now: nothing waits for a guest.
-#[inline]
-fn deliver_chunk(
-    lcore: &Lcore,
-    burst: &mut Burst,
-    batch: &mut Batch,
-    to: &Endpoint,
-    cell: &Cell,
-    frames: &[u16],
-) {
-    let mut lens = [0_u32; BURST];
-    let mut too_long = 0;
-    for &index in frames {
-        let Some(frame) = batch.take(index) else { continue };
-        let len = batch.frame_len(index);
-        if len > to.max_frame {
-            too_long += 1;
-            continue;
-        }
-        if let Some(place) = lens.get_mut(burst.len()) {
-            *place = len;
-        }
-        // Cannot overflow: a chunk is no longer than a burst.
-        drop(burst.push(frame));
-    }
-    if too_long > 0 {
-        cell.drop_tx(DropReason::TooLong, too_long);
-    }
-    if burst.is_empty() {
-        return;
-    }
-    let (taken, reason) = match to.port.tx(lcore, burst) {
-        Some(taken) => (taken, DropReason::RingFull),
-        None => (0, DropReason::PeerAbsent),
-    };
-    if taken > 0 {
-        cell.tx_packets.add(taken as u64);
-        cell.tx_bytes.add(lens.iter().take(taken).map(|&len| u64::from(len)).sum());
-    }
-    let left = burst.clear();
-    if left > 0 {
-        cell.drop_tx(reason, left);
     }
 }

@@ -10,7 +10,9 @@
 //! each group over at once. Nothing outlives a turn.
 
 mod batch;
+mod broadcast;
 mod counters;
+mod deliver;
 mod forward;
 mod idle;
 mod plan;
@@ -18,8 +20,9 @@ mod port;
 mod sort;
 mod worker;
 
+pub use broadcast::BroadcastQueue;
 pub use counters::{PortStats, Totals, WorkerStats, WorkerTotals};
 pub use idle::{IdlePolicy, Waker};
-pub use plan::{Endpoint, Plan, Poll, Segment};
-pub use port::{Device, Port};
+pub use plan::{Endpoint, Plan, Poll, Segment, Vlan};
+pub use port::{Device, Port, VlanDevice};
 pub use worker::{Shared, Worker, WorkerError, WorkerOptions};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use macvlan::fib::{Fib, Output};
 
+use super::broadcast::BroadcastQueue;
 use super::port::Port;
 
 /// Where frames can go within one segment: a port and its limit.
@@ -26,12 +27,33 @@ pub struct Segment {
     pub fib: Fib,
     /// Ports by [`Output::index`]; a missing one is never named by a verdict.
     pub endpoints: Box<[Option<Endpoint>]>,
+    /// The VLAN lowers on this one, ascending by tag.
+    pub vlans: Box<[Vlan]>,
+    /// Where group frames from the wire wait when there are many.
+    pub queue: Arc<BroadcastQueue>,
+    /// Frames the queue may hold, 0 to [`BroadcastQueue::MOST`].
+    pub queue_len: usize,
+}
+
+/// A VLAN lower, as the lower that carries its frames knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Vlan {
+    /// Protocol and id, which is 1 to 4094.
+    pub tag: (u16, u16),
+    /// Index of its segment.
+    pub segment: usize,
 }
 
 impl Segment {
     #[inline]
     pub(super) fn endpoint(&self, output: Output) -> Option<&Endpoint> {
         self.endpoints.get(output.index())?.as_ref()
+    }
+
+    /// The segment whose frames carry this tag.
+    pub(super) fn vlan(&self, tag: (u16, u16)) -> Option<usize> {
+        let found = self.vlans.binary_search_by_key(&tag, |vlan| vlan.tag).ok()?;
+        self.vlans.get(found).map(|vlan| vlan.segment)
     }
 }
 
@@ -72,13 +94,13 @@ impl Plan {
     }
 
     #[inline]
-    pub(super) fn segment(&self, poll: &Poll) -> Option<&Segment> {
-        self.segments.get(poll.segment)
+    pub(super) fn segment(&self, index: usize) -> Option<&Segment> {
+        self.segments.get(index)
     }
 
     /// The ports that a worker receives from.
     pub(super) fn sources(&self, worker: u16) -> impl Iterator<Item = &Port> {
-        let port = |poll| Some(&*self.segment(poll)?.endpoint(poll.ingress)?.port);
+        let port = |poll: &Poll| Some(&*self.segment(poll.segment)?.endpoint(poll.ingress)?.port);
         self.polls(worker).iter().filter_map(port)
     }
 }

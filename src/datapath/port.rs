@@ -6,8 +6,10 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use crossbeam::queue::ArrayQueue;
+
 use super::counters::PortStats;
-use crate::dpdk::{Burst, EthPort, Lcore, RingPair, VhostPort};
+use crate::dpdk::{Burst, EthPort, Lcore, Mbuf, Pool, RingPair, VhostPort};
 
 /// The kinds of device frames go in and out of.
 #[derive(Debug)]
@@ -18,6 +20,22 @@ pub enum Device {
     Ring(RingPair),
     /// A vhost-user socket.
     Vhost(VhostPort),
+    /// One VLAN of another port.
+    Vlan(VlanDevice),
+}
+
+/// What makes a VLAN a device: frames leave through another port with a tag.
+/// They enter there, too, and whoever receives them takes the tag off.
+#[derive(Debug)]
+pub struct VlanDevice {
+    /// The port that carries the frames.
+    pub carrier: Arc<Port>,
+    /// Protocol: 0x8100 or 0x88a8.
+    pub tpid: u16,
+    /// VLAN id, 1 to 4094.
+    pub id: u16,
+    /// Where the copy of a shared frame comes from, which gets the tag.
+    pub pool: Arc<Pool>,
 }
 
 /// A device, its name and its counters.
@@ -29,17 +47,51 @@ pub struct Port {
     pub device: Device,
     /// Shared with readers, who may outlive the device.
     pub stats: Arc<PortStats>,
+    /// Frames of ours that count as received here.
+    injected: ArrayQueue<Mbuf>,
 }
 
+/// Frames that can wait to be taken for received.
+const INJECTED: usize = 64;
+
 impl Port {
+    /// A port whose frames are counted by so many workers.
+    #[must_use]
+    pub fn new(name: String, device: Device, workers: u16) -> Self {
+        let stats = Arc::new(PortStats::new(usize::from(workers)));
+        Self { name, device, stats, injected: ArrayQueue::new(INJECTED) }
+    }
+
+    /// Lets the worker that polls this port take `frame` for received: how a
+    /// link is announced in its guest's stead. `false`: too many wait already.
+    pub fn inject(&self, frame: Mbuf) -> bool {
+        self.injected.push(frame).is_ok()
+    }
+
     /// Receives behind the frames already in `burst`; returns how many.
     #[inline]
     pub(super) fn rx(&self, queue: u16, burst: &mut Burst) -> usize {
+        if !self.injected.is_empty() {
+            return self.rx_injected(burst);
+        }
         match &self.device {
             Device::Vhost(port) => port.rx(burst),
             Device::Eth(port) => port.rx(queue, burst),
             Device::Ring(ring) => ring.port().rx(queue, burst),
+            Device::Vlan(_) => 0,
         }
+    }
+
+    #[cold]
+    fn rx_injected(&self, burst: &mut Burst) -> usize {
+        let mut received = 0;
+        while !burst.is_full()
+            && let Some(frame) = self.injected.pop()
+        {
+            drop(burst.push(frame));
+            received += 1;
+        }
+        received
     }
 
     /// Delivers from the front of `burst`; the rest stays in it. `None`: no
@@ -50,6 +102,7 @@ impl Port {
             Device::Vhost(port) => port.tx(lcore, burst),
             Device::Eth(port) => Some(port.tx(lcore, burst)),
             Device::Ring(ring) => Some(ring.port().tx(lcore, burst)),
+            Device::Vlan(vlan) => vlan.carrier.tx(lcore, burst),
         }
     }
 
@@ -60,6 +113,7 @@ impl Port {
             Device::Vhost(_) => 1,
             Device::Eth(port) => port.info().rx_queues,
             Device::Ring(ring) => ring.port().info().rx_queues,
+            Device::Vlan(_) => 0,
         }
     }
 
@@ -70,6 +124,23 @@ impl Port {
             Device::Vhost(port) => port.connected(),
             Device::Eth(port) => port.carrier(),
             Device::Ring(ring) => ring.port().carrier(),
+            Device::Vlan(vlan) => vlan.carrier.carrier(),
+        }
+    }
+
+    /// Its frames move through another port.
+    #[must_use]
+    pub fn is_vlan(&self) -> bool {
+        matches!(self.device, Device::Vlan(_))
+    }
+
+    /// The ethdev, if it is one of its own.
+    #[must_use]
+    pub fn eth(&self) -> Option<&EthPort> {
+        match &self.device {
+            Device::Eth(port) => Some(port),
+            Device::Ring(ring) => Some(ring.port()),
+            Device::Vhost(_) | Device::Vlan(_) => None,
         }
     }
 
@@ -77,7 +148,7 @@ impl Port {
     /// guest's kick is not among them: it comes and goes with the guest.
     pub fn wake_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let (sockets, event) = match &self.device {
-            Device::Vhost(_) => (&[][..], None),
+            Device::Vhost(_) | Device::Vlan(_) => (&[][..], None),
             Device::Eth(port) => (port.wake_fds(), None),
             Device::Ring(ring) => (&[][..], Some(ring.wake_fd().as_fd())),
         };
@@ -87,7 +158,7 @@ impl Port {
     /// A worker may sleep until it is told of a frame from here.
     pub(super) fn tells(&self) -> bool {
         match &self.device {
-            Device::Vhost(_) | Device::Ring(_) => true,
+            Device::Vhost(_) | Device::Ring(_) | Device::Vlan(_) => true,
             Device::Eth(port) => !port.wake_fds().is_empty(),
         }
     }

@@ -7,6 +7,9 @@ use macvlan::fib::Output;
 /// Deliveries sorted at once. A batch with more is served in several rounds.
 pub(super) const DELIVERIES: usize = 2048;
 
+/// Set in a frame's index for a delivery that counts as `multicast` (ST-03).
+pub(super) const MULTICAST: u16 = 1 << 15;
+
 /// Values an [`Output`] can have.
 const OUTPUTS: usize = 1 << 16;
 
@@ -42,7 +45,8 @@ impl Sorter {
         DELIVERIES - self.deliveries.len()
     }
 
-    /// Adds a delivery of batch frame `frame`. Needs room.
+    /// Adds a delivery of batch frame `frame`, which may be marked as
+    /// [`MULTICAST`]. Needs room.
     #[inline]
     pub(super) fn add(&mut self, output: Output, frame: u16) {
         let Some(count) = self.counts.get_mut(output.index()) else { return };

@@ -105,9 +105,7 @@ fn run(lcore: Lcore, mut idle: Idle, shared: &Shared, stats: &WorkerStats) {
         let plan = cache.load();
         let mut frames = 0;
         for poll in plan.polls(worker) {
-            if let Some(segment) = plan.segment(poll) {
-                frames += forwarder.turn(segment, poll, stats);
-            }
+            frames += forwarder.turn(plan, poll, stats);
         }
         let start = std::mem::replace(&mut now, clock::ticks());
         idle.after(frames > 0, now, plan, worker, stats);
@@ -119,5 +117,9 @@ fn run(lcore: Lcore, mut idle: Idle, shared: &Shared, stats: &WorkerStats) {
             now = clock::ticks();
             stats.idle.add(now.saturating_sub(start));
         }
+    }
+    let plan = cache.load();
+    for poll in plan.polls(worker) {
+        forwarder.finish(plan, poll, stats);
     }
 }

@@ -59,6 +59,12 @@ impl Options {
     }
 }
 
+/// The Ethernet address of the host on the wire of a lower.
+#[must_use]
+pub fn host_mac(lower: &str) -> MacAddr {
+    MacAddr::derive(&["demo host", lower], 0)
+}
+
 /// The thread on the far end.
 #[derive(Debug)]
 pub struct DemoHost {
@@ -80,7 +86,7 @@ pub fn open(
     // DPDK's names are short, and two lowers' names may begin alike.
     let short = MacAddr::derive(&[name], 0).key();
     let (near, far) = RingPair::wire(&format!("{:.8x}", short & 0xffff_ffff), &options, pool)?;
-    let mac = MacAddr::derive(&["demo host", name], 0);
+    let mac = host_mac(name);
     let stop = Arc::new(AtomicBool::new(false));
     let thread = std::thread::Builder::new().name("mv-demo-host".to_owned()).spawn({
         let (stop, pool) = (Arc::clone(&stop), Arc::clone(pool));

@@ -1,0 +1,159 @@
+//! Makes a changed state of the driver the one that counts.
+//!
+//! Every operation and every event ends here: it is given the state as it shall
+//! be, brings the devices and the plan in line with it, and closes what it no
+//! longer has. If a device refuses, all is as before.
+
+use std::sync::Arc;
+
+use macvlan::driver::{Driver, Index, RxMode};
+use macvlan::errno::Refusal;
+use macvlan::mac::MacAddr;
+use mvctl::proto::RpcError;
+
+use super::announce::announce;
+use super::registry::Lower;
+use super::{Control, Outcome, compile, link_ops};
+use crate::config::LowerDevice;
+use crate::datapath::Device;
+use crate::dpdk::DpdkError;
+
+impl Control {
+    /// Makes `next` the state: devices, plan, registry, inventory.
+    pub(super) fn commit(&mut self, next: Driver) -> Outcome<()> {
+        let plan = compile::plan(&self.registry, &next, self.publisher.worker_count());
+        // The operations do not let it come to two links with one address.
+        let plan = plan.map_err(|error| RpcError::eaddrinuse(error.to_string()))?;
+        if let Err(error) = self.program(&next) {
+            let before = self.registry.driver().clone();
+            if let Err(error) = self.program(&before) {
+                tracing::error!("a device could not be put back as it was: {}", error.message);
+            }
+            return Err(error);
+        }
+        self.registry.macvlan.driver = next;
+        self.publisher.publish(plan);
+        self.close_what_is_gone();
+        self.registry.refresh_inventory(self.publisher.workers());
+        Ok(())
+    }
+
+    /// Brings the devices of all lowers in line with `next`.
+    fn program(&mut self, next: &Driver) -> Outcome<()> {
+        let carriers: Vec<(Index, Option<Index>)> =
+            self.registry.lowers.iter().map(|lower| (lower.index, lower.carrier)).collect();
+        for lower in &mut self.registry.lowers {
+            let Some(facts) = next.lower(lower.index) else { continue };
+            let refused = |error: &DpdkError| refuse(&lower.config.name, error);
+            let address = facts.spec.address;
+            if Some(address.bytes()) != lower.port.eth().and_then(|port| port.address().ok())
+                && self.registry.macvlan.driver.lower(lower.index).map(|old| old.spec.address)
+                    != Some(address)
+            {
+                set_address(lower, address.bytes()).map_err(|error| refused(&error))?;
+            }
+            if lower.carrier.is_some() {
+                continue;
+            }
+            let mtu = self.registry.macvlan.driver.lower(lower.index).map(|old| old.spec.mtu);
+            if let (Some(port), Ok(wanted)) = (lower.port.eth(), u16::try_from(facts.spec.mtu))
+                && mtu != Some(facts.spec.mtu)
+            {
+                match port.set_mtu(wanted) {
+                    // A device without the notion takes what fits its buffers.
+                    Err(error) if !error.is_unsupported() => return Err(refused(&error)),
+                    _ => {}
+                }
+            }
+            // What VLANs on it want, it must let through.
+            let own = lower.index;
+            let sharing =
+                carriers.iter().filter(|(index, carrier)| *index == own || *carrier == Some(own));
+            let mut wanted = RxMode::default();
+            for mode in sharing.filter_map(|&(index, _)| next.rx_mode(index)) {
+                wanted.unicast.extend(mode.unicast);
+                wanted.groups.extend(mode.groups);
+                wanted.allmulti |= mode.allmulti;
+                wanted.promiscuous |= mode.promiscuous;
+            }
+            // Which groups the host has joined nobody tells us.
+            wanted.allmulti |= lower.host.is_some();
+            wanted.unicast.remove(&address);
+            wanted.unicast.remove(&MacAddr::ZERO);
+            let Some(port) = lower.port.eth() else { continue };
+            let before = lower.filters.promiscuous;
+            lower.filters.apply(port, &wanted).map_err(|error| refused(&error))?;
+            if let Some(why) = lower.filters.promiscuous.filter(|_| before.is_none()) {
+                tracing::info!(lower = %lower.config.name, "promiscuous: {why}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of the ports of links and lowers that the driver no longer has;
+    /// they close with the last plan that names them.
+    fn close_what_is_gone(&mut self) {
+        let registry = &mut self.registry;
+        let driver = &registry.macvlan.driver;
+        let gone = registry.links.extract_if(|&index, _| driver.link(index).is_none());
+        for (_, mut link) in gone.collect::<Vec<_>>() {
+            link.unwatch(self.publisher.workers());
+            self.publisher.close_later(link_ops::resource(&link.endpoint), &link.port, None);
+        }
+        let gone = registry.lowers.extract_if(.., |lower| driver.lower(lower.index).is_none());
+        for lower in gone.collect::<Vec<_>>() {
+            let device = match &lower.config.device {
+                LowerDevice::Device(device) => device.clone(),
+                LowerDevice::Vlan { .. } => String::new(),
+            };
+            let resource = crate::config::device_name(&device).to_owned();
+            self.publisher.close_later(resource, &lower.port, Some(Arc::clone(&lower.queue)));
+            if let Some(host) = &lower.host {
+                let resource = crate::config::device_name(&host.config.device).to_owned();
+                self.publisher.close_later(resource, &host.port, None);
+            }
+        }
+    }
+
+    /// Announces the addresses of a link, if it is up.
+    pub(super) fn announce(&self, link: Index) {
+        let Some(facts) = self.registry.driver().link(link).filter(|link| link.up) else { return };
+        let Some(link) = self.registry.links.get(&link) else { return };
+        announce(&link.port, &self.opener.pool, facts.own_addresses());
+        if let Some(worker) = self.publisher.workers().get(usize::from(link.worker)) {
+            worker.waker.wake();
+        }
+    }
+}
+
+/// Gives a lower's device its address, and the host behind it the same.
+fn set_address(lower: &Lower, address: [u8; 6]) -> Result<(), DpdkError> {
+    match &lower.port.device {
+        Device::Eth(port) => port.set_address(address)?,
+        // A wire inside the process has no address to filter by.
+        Device::Ring(_) | Device::Vlan(_) | Device::Vhost(_) => {}
+    }
+    if let Some(host) = lower.host.as_ref().and_then(|host| host.port.eth()) {
+        // A host device that has a fixed address keeps it.
+        match host.set_address(address) {
+            Err(error) if !error.is_unsupported() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn refuse(lower: &str, error: &DpdkError) -> RpcError {
+    let message = format!("the device of {lower} refused: {error}");
+    match error.errno {
+        nix::libc::EPERM | nix::libc::EACCES => RpcError::refused("EPERM", message),
+        nix::libc::ENOTSUP => RpcError::refused("EOPNOTSUPP", message),
+        nix::libc::EBUSY => RpcError::refused("EIO", message),
+        _ => RpcError::eio(message),
+    }
+}
+
+/// A refusal of the driver, as clients get it.
+pub(super) fn refused(refusal: Refusal) -> RpcError {
+    RpcError::refused(refusal.errno.name(), refusal.message)
+}
