@@ -10,6 +10,8 @@
 mod cores;
 mod eal_args;
 mod error;
+mod links;
+mod lowers;
 mod raw;
 mod rules;
 #[cfg(test)]
@@ -21,7 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use macvlan::mac::MacAddr;
-use macvlan::mode::Mode;
+use macvlan::mode::{Flags, Mode};
 
 pub use cores::parse_workers;
 pub use eal_args::check_eal_arg;
@@ -114,41 +116,74 @@ pub enum Memory {
 pub struct LowerConfig {
     /// Its name, shared with no other lower or link.
     pub name: String,
+    /// What carries its frames.
     pub device: LowerDevice,
+    /// Bytes, [`MIN_MTU`] to [`MAX_MTU`]; of a VLAN at most its parent's.
     pub mtu: u16,
+    /// The address it is given; `None` leaves it as it is.
     pub address: Option<MacAddr>,
+    /// Admin state.
     pub up: bool,
+    /// Drop unicast that an external switch reflects from or to a private link.
     pub private_strict: bool,
+    /// Keep frames to link-local groups off the links, and theirs off the wire.
     pub drop_link_local: bool,
+    /// The port of its host (`[[host]]`).
     pub host: Option<HostConfig>,
 }
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostConfig {
-    pub device: String,
-    pub reachable: bool,
-}
+
+/// What carries a lower's frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LowerDevice {
+    /// `demo`, a PCI address or a vdev, with its arguments.
     Device(String),
-    Vlan { lower: String, id: u16, protocol: VlanProtocol },
+    /// One VLAN of another lower.
+    Vlan {
+        /// Name of that lower, which has a device.
+        lower: String,
+        /// 1 to 4094.
+        id: u16,
+        /// Which kind of tag.
+        protocol: VlanProtocol,
+    },
 }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+
+/// Which kind of tag a VLAN's frames carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VlanProtocol {
+    /// A customer tag.
     Dot1q,
+    /// A service tag.
     Dot1ad,
 }
+
 impl VlanProtocol {
-    pub fn tpid(self) -> u16 {
+    /// The EtherType of the tag.
+    #[must_use]
+    pub const fn tpid(self) -> u16 {
         match self {
             Self::Dot1q => 0x8100,
-            _ => 0x88a8,
+            Self::Dot1ad => 0x88a8,
+        }
+    }
+
+    /// The word `ip link` uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dot1q => "802.1q",
+            Self::Dot1ad => "802.1ad",
         }
     }
 }
-impl std::fmt::Display for VlanProtocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("802.1q")
-    }
+
+/// The port of a lower's host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// A vdev, with its arguments.
+    pub device: String,
+    /// Bridge links and the host reach each other.
+    pub reachable: bool,
 }
 
 /// A link.
@@ -160,19 +195,30 @@ pub struct LinkConfig {
     pub lower: String,
     /// Its mode.
     pub mode: Mode,
-    /// Its address: unicast, the only one of its kind on the lower.
+    /// Its flags.
+    pub flags: Flags,
+    /// Its address: unicast, the only one of its kind on the lower. A passthru
+    /// link has its lower's instead.
     pub address: MacAddr,
+    /// Further addresses.
+    pub addresses: Vec<MacAddr>,
+    /// The source list; empty unless in source mode.
+    pub macaddr: Vec<MacAddr>,
+    /// Frames it asks the lower's broadcast queue to hold.
+    pub bcqueuelen: u32,
+    /// Members a group of its lower may have before it is queued.
+    pub bclim: Option<i32>,
     /// Bytes, [`MIN_MTU`] to the lower's.
     pub mtu: u16,
+    /// Admin state.
     pub up: bool,
-    pub flags: macvlan::mode::Flags,
-    pub addresses: Vec<MacAddr>,
-    pub macaddr: Vec<MacAddr>,
-    pub bcqueuelen: u32,
-    pub bclim: Option<i32>,
+    /// Hears all groups, and makes its lower promiscuous.
     pub promisc: bool,
+    /// Hears all groups.
     pub allmulticast: bool,
+    /// Groups it hears.
     pub multicast: Vec<MacAddr>,
+    /// Its frames must come from its own addresses.
     pub spoof_check: bool,
     /// What frames go in and out of.
     pub endpoint: Endpoint,

@@ -27,6 +27,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) lower: Vec<Spanned<RawLower>>,
     #[serde(default)]
+    pub(super) host: Vec<Spanned<RawHost>>,
+    #[serde(default)]
     pub(super) macvlan: Vec<Spanned<RawLink>>,
 }
 
@@ -65,7 +67,23 @@ pub(super) struct RawMetrics {
 pub(super) struct RawLower {
     pub(super) name: Maybe<String>,
     pub(super) device: Maybe<String>,
+    pub(super) lower: Maybe<String>,
+    pub(super) vlan: Maybe<i64>,
+    pub(super) vlan_protocol: Maybe<String>,
     pub(super) mtu: Maybe<i64>,
+    pub(super) address: Maybe<String>,
+    pub(super) up: Maybe<bool>,
+    pub(super) private_strict: Maybe<bool>,
+    pub(super) drop_link_local: Maybe<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHost {
+    #[serde(alias = "parent", alias = "master")]
+    pub(super) link: Maybe<String>,
+    pub(super) device: Maybe<String>,
+    pub(super) reachable: Maybe<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,4 +106,17 @@ pub(super) struct RawLink {
     pub(super) role: Maybe<String>,
     pub(super) device: Maybe<String>,
     pub(super) up: Maybe<bool>,
+    pub(super) nopromisc: Maybe<bool>,
+    pub(super) nodst: Maybe<bool>,
+    #[serde(default)]
+    pub(super) macaddr: Vec<Spanned<String>>,
+    pub(super) bcqueuelen: Maybe<i64>,
+    pub(super) bclim: Maybe<i64>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<String>>,
+    pub(super) promisc: Maybe<bool>,
+    pub(super) allmulticast: Maybe<bool>,
+    #[serde(default)]
+    pub(super) multicast: Vec<Spanned<String>>,
+    pub(super) spoof_check: Maybe<bool>,
 }

@@ -12,7 +12,7 @@ use macvlan::mac::MacAddr;
 use macvlan::mode::Mode;
 
 use super::words::choose;
-use super::{Idle, Memory, Role};
+use super::{Idle, Memory, Role, VlanProtocol};
 
 /// Longest name in bytes.
 const NAME_MAX: usize = 32;
@@ -218,13 +218,36 @@ pub fn check_mtu(mtu: i64, most: u16, reason: &str) -> Result<u16, String> {
 /// A link's mode, in iproute2's words.
 ///
 /// # Errors
-/// One sentence; the kernel's other modes are told from misspelt ones.
+/// One sentence.
 pub fn parse_mode(word: &str) -> Result<Mode, String> {
     // People who know Docker or CNI write the long word (B16).
     let word = if word == "passthrough" { "passthru" } else { word };
     let modes = [Mode::Bridge, Mode::Vepa, Mode::Private, Mode::Passthru, Mode::Source];
     let modes = modes.map(|mode| (mode.name(), mode));
     choose("mode", word, &modes)
+}
+
+/// Which tag a VLAN's frames carry, in `ip link`'s words (any case).
+///
+/// # Errors
+/// One sentence.
+pub(super) fn parse_vlan_protocol(word: &str) -> Result<VlanProtocol, String> {
+    let protocols =
+        [VlanProtocol::Dot1q, VlanProtocol::Dot1ad].map(|protocol| (protocol.name(), protocol));
+    choose("VLAN protocol", &word.to_ascii_lowercase(), &protocols)
+}
+
+/// A group that a link hears: its first byte is odd.
+///
+/// # Errors
+/// One sentence.
+pub(super) fn parse_group(text: &str) -> Result<MacAddr, String> {
+    match text.parse::<MacAddr>() {
+        Ok(group) if group.is_multicast() => Ok(group),
+        _ => Err(format!(
+            "\"{text}\" is no multicast address; write one such as \"01:00:5e:00:00:fb\" or \"33:33:00:00:00:01\""
+        )),
+    }
 }
 
 /// Who listens on a link's socket.

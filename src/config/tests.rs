@@ -45,10 +45,17 @@ fn a_lower_is_all_that_is_needed() {
     assert_eq!(config.cores, Cores { control: 0, workers: None, idle: Idle::Auto });
     assert_eq!(config.eal, EalConfig { memory: Memory::Auto, memory_mb: None, args: vec![] });
     assert_eq!(config.metrics, None);
-    assert_eq!(
-        config.lowers,
-        [LowerConfig { name: "lan0".into(), device: "demo".into(), mtu: DEFAULT_MTU }]
-    );
+    let lower = LowerConfig {
+        name: "lan0".into(),
+        device: LowerDevice::Device("demo".into()),
+        mtu: DEFAULT_MTU,
+        address: None,
+        up: true,
+        private_strict: false,
+        drop_link_local: false,
+        host: None,
+    };
+    assert_eq!(config.lowers, [lower]);
     assert_eq!(config.links, []);
 }
 
@@ -72,6 +79,19 @@ fn every_key_is_read() {
         name = "lan0"
         device = "net_af_packet0,iface=eth0"
         mtu = 9000
+        address = "02:00:00:00:00:01"
+        up = false
+        private_strict = true
+        drop_link_local = true
+        [[lower]]
+        name = "lan0.10"
+        lower = "lan0"
+        vlan = 10
+        vlan_protocol = "802.1AD"
+        [[host]]
+        link = "lan0"
+        device = "net_tap0,iface=lan0h"
+        reachable = true
         [[macvlan]]
         name = "mv0"
         link = "lan0"
@@ -85,6 +105,20 @@ fn every_key_is_read() {
         name = "mv1"
         link = "lan0"
         device = "net_null1,no-rx=1"
+        mode = "source"
+        nodst = true
+        macaddr = ["02:00:00:00:00:51"]
+        bcqueuelen = 0
+        bclim = -1
+        addresses = ["02:00:00:00:00:0B"]
+        promisc = true
+        multicast = ["33:33:00:00:00:01"]
+        spoof_check = true
+        [[macvlan]]
+        name = "mv2"
+        link = "lan0.10"
+        mode = "passthru"
+        nopromisc = true
     "#;
     let config = parse(text).unwrap();
     assert_eq!(config.switch, Switch { name: "s".into(), runtime_dir: Some("/run/s".into()) });
@@ -92,20 +126,67 @@ fn every_key_is_read() {
     let args = vec!["--no-shconf".into(), "--log-level=pmd:debug".into()];
     assert_eq!(config.eal, EalConfig { memory: Memory::Small, memory_mb: Some(256), args });
     assert_eq!(config.metrics, Some("[::1]:9477".parse().unwrap()));
-    let [lower] = &config.lowers[..] else { panic!("{:?}", config.lowers) };
-    assert_eq!((&*lower.device, lower.mtu), ("net_af_packet0,iface=eth0", 9000));
+    let [lower, vlan] = &config.lowers[..] else { panic!("{:?}", config.lowers) };
+    let mac = |last| MacAddr::new([2, 0, 0, 0, 0, last]);
+    assert_eq!(
+        *lower,
+        LowerConfig {
+            name: "lan0".into(),
+            device: LowerDevice::Device("net_af_packet0,iface=eth0".into()),
+            mtu: 9000,
+            address: Some(mac(1)),
+            up: false,
+            private_strict: true,
+            drop_link_local: true,
+            host: Some(HostConfig { device: "net_tap0,iface=lan0h".into(), reachable: true }),
+        }
+    );
+    let protocol = VlanProtocol::Dot1ad;
+    assert_eq!(vlan.device, LowerDevice::Vlan { lower: "lan0".into(), id: 10, protocol });
+    assert_eq!((vlan.mtu, protocol.tpid()), (9000, 0x88a8));
     let mv0 = LinkConfig {
         name: "mv0".into(),
         lower: "lan0".into(),
         mode: Mode::Private,
-        address: MacAddr::new([2, 0, 0, 0, 0, 10]),
+        flags: Flags::NONE,
+        address: mac(10),
+        addresses: vec![],
+        macaddr: vec![],
+        bcqueuelen: 1000,
+        bclim: None,
         mtu: 4000,
         up: false,
+        promisc: false,
+        allmulticast: true,
+        multicast: vec![],
+        spoof_check: false,
         endpoint: Endpoint::Vhost { socket: "/run/guests/a".into(), role: Role::Client },
     };
     assert_eq!(config.links[0], mv0);
     assert_eq!(config.links[1].endpoint, Endpoint::Device("net_null1,no-rx=1".into()));
-    assert_eq!((config.links[1].mtu, config.links[1].up), (9000, true));
+    assert_eq!(
+        config.links[1],
+        LinkConfig {
+            name: "mv1".into(),
+            mode: Mode::Source,
+            flags: Flags::NODST,
+            address: config.links[1].address,
+            addresses: vec![mac(11)],
+            macaddr: vec![mac(0x51)],
+            bcqueuelen: 0,
+            bclim: Some(-1),
+            mtu: 9000,
+            up: true,
+            promisc: true,
+            // Not all groups, since some are listed.
+            allmulticast: false,
+            multicast: vec![MacAddr::new([0x33, 0x33, 0, 0, 0, 1])],
+            spoof_check: true,
+            endpoint: Endpoint::Device("net_null1,no-rx=1".into()),
+            ..mv0
+        }
+    );
+    assert_eq!((config.links[2].mode, config.links[2].flags), (Mode::Passthru, Flags::NOPROMISC));
 }
 
 #[test]

@@ -66,7 +66,9 @@ impl Lower {
     pub(super) fn device(&self) -> String {
         match &self.config.device {
             LowerDevice::Device(device) => device.clone(),
-            LowerDevice::Vlan { lower, id, protocol } => format!("{protocol} {id} on {lower}"),
+            LowerDevice::Vlan { lower, id, protocol } => {
+                format!("vlan {id} protocol {} of {lower}", protocol.name())
+            }
         }
     }
 
@@ -85,12 +87,7 @@ impl Lower {
 }
 
 impl Link {
-    pub(super) fn new(
-        endpoint: Endpoint,
-        port: Port,
-        dirty: Arc<Dirty>,
-        worker: u16,
-    ) -> Self {
+    pub(super) fn new(endpoint: Endpoint, port: Port, dirty: Arc<Dirty>, worker: u16) -> Self {
         Self { endpoint, port: Arc::new(port), worker, dirty, watched: None }
     }
 

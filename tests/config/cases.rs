@@ -60,7 +60,7 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "unknown section",
         "[§bonds]\n",
-        "unknown key \"bonds\"; known here: switch, cores, eal, metrics, lower, macvlan",
+        "unknown key \"bonds\"; known here: switch, cores, eal, metrics, lower, host, macvlan",
     ),
     case("misspelt section", "[[§macvlans]]\n", "did you mean \"macvlan\"?"),
     case(
@@ -78,12 +78,12 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "key of another section",
         lan0!("§role = \"server\"\n"),
-        "unknown key \"role\"; known here: name, device, mtu",
+        "unknown key \"role\"; known here: name, device, lower, vlan, vlan_protocol, mtu, address, up, private_strict, drop_link_local",
     ),
     case(
         "aliases are not offered",
         mv0!("§speed = 1\n"),
-        "known here: name, link, mode, address, mtu, socket, role, device, up",
+        "known here: name, link, mode, address, mtu, socket, role, device, up, nopromisc, nodst, macaddr, bcqueuelen, bclim, addresses, promisc, allmulticast, multicast, spoof_check",
     ),
     case(
         "key and its other name",
@@ -258,19 +258,145 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "misspelt mode",
         mv0!("mode = §\"brigde\"\n"),
-        "unknown mode \"brigde\"; did you mean \"bridge\"? Write one of \"bridge\", \"vepa\", \"private\"",
+        "unknown mode \"brigde\"; did you mean \"bridge\"? Write one of \"bridge\", \"vepa\", \"private\", \"passthru\", \"source\"",
     ),
     case(
-        "passthru",
-        mv0!("mode = §\"passthru\"\n"),
-        "mode \"passthru\" is one of the kernel's that this version does not have yet",
+        "passthru with an address",
+        mv0!("mode = \"passthru\"\naddress = §\"02:00:00:00:00:01\"\n"),
+        "has the address of lower lan0",
     ),
     case(
-        "passthru as others spell it",
-        mv0!("macvlan_mode = §\"passthrough\"\n"),
-        "mode \"passthru\" is one of the kernel's",
+        "passthru beside another link",
+        mv0!("[[macvlan]]\nname = \"mv1\"\nlink = \"lan0\"\nmode = §\"passthrough\"\n"),
+        "link mv1 is in passthru mode and so the only one of lower lan0, which has mv0 and mv1",
     ),
-    case("source", mv0!("mode = §\"source\"\n"), "mode \"source\" is one of the kernel's"),
+    case(
+        "another link beside passthru",
+        mv0!("mode = \"passthru\"\n§[[macvlan]]\nname = \"mv1\"\nlink = \"lan0\"\n"),
+        "link mv0 is in passthru mode and so the only one of lower lan0, which has mv0 and mv1",
+    ),
+    case(
+        "nopromisc in another mode",
+        mv0!("nopromisc = §true\n"),
+        "link mv0 is in bridge mode, and nopromisc is for passthru",
+    ),
+    case(
+        "source list in another mode",
+        mv0!("macaddr = [§\"02:00:00:00:00:01\"]\n"),
+        "write mode = \"source\" or leave macaddr out",
+    ),
+    case(
+        "group in a source list",
+        mv0!("mode = \"source\"\nmacaddr = [\"02:00:00:00:00:01\", §\"01:00:00:00:00:01\"]\n"),
+        "is multicast",
+    ),
+    case("negative queue", mv0!("bcqueuelen = §-1\n"), "write 0 to 4294967295"),
+    case("huge limit", mv0!("bclim = §3000000000\n"), "bclim 3000000000 is out of range"),
+    case(
+        "further address of another link",
+        mv0!(
+            "address = \"02:00:00:00:00:0a\"\n[[macvlan]]\nname = \"mv1\"\nlink = \"lan0\"\naddresses = [\"02:00:00:00:00:0b\", §\"02:00:00:00:00:0a\"]\n"
+        ),
+        "is that of link mv0 on lower lan0 already; leave it out",
+    ),
+    case(
+        "further address twice",
+        mv0!("addresses = [\"02:00:00:00:00:0b\", §\"02:00:00:00:00:0b\"]\n"),
+        "is that of link mv0 on lower lan0 already",
+    ),
+    case(
+        "address of the lower",
+        "[[lower]]\nname = \"lan0\"\ndevice = \"demo\"\naddress = \"02:00:00:00:00:01\"\n[[macvlan]]\nname = \"mv0\"\nlink = \"lan0\"\naddress = §\"02:00:00:00:00:01\"\n",
+        "is that of lower lan0 already",
+    ),
+    case(
+        "group that is none",
+        mv0!("multicast = [§\"02:00:00:00:00:01\"]\n"),
+        "is no multicast address; write one such as",
+    ),
+    case(
+        "group twice",
+        mv0!("multicast = [\"33:33:00:00:00:01\", §\"33:33:00:00:00:01\"]\n"),
+        "is listed twice",
+    ),
+    case(
+        "vlan of a device",
+        "[[lower]]\nname = \"lan0\"\ndevice = \"demo\"\nvlan = §10\n",
+        "lower lan0 has a device, so it has no vlan",
+    ),
+    case(
+        "device and lower",
+        lan0!("[[lower]]\nname = \"v\"\ndevice = \"net_null0\"\nlower = §\"lan0\"\nvlan = 10\n"),
+        "leave one of the two out",
+    ),
+    case(
+        "vlan without an id",
+        lan0!("§[[lower]]\nname = \"v\"\nlower = \"lan0\"\n"),
+        "lower v is on lan0; write vlan = 1 to 4094",
+    ),
+    case(
+        "vlan 0",
+        lan0!("[[lower]]\nname = \"v\"\nlower = \"lan0\"\nvlan = §0\n"),
+        "vlan 0 is out of range; write 1 to 4094",
+    ),
+    case(
+        "vlan on nothing",
+        lan0!("[[lower]]\nname = \"v\"\nlower = §\"lan1\"\nvlan = 10\n"),
+        "there is no lower \"lan1\"",
+    ),
+    case(
+        "vlan on a vlan",
+        lan0!(
+            "[[lower]]\nname = \"v\"\nlower = \"lan0\"\nvlan = 10\n[[lower]]\nname = \"w\"\nlower = §\"v\"\nvlan = 11\n"
+        ),
+        "lower v is a VLAN itself",
+    ),
+    case(
+        "vlan twice",
+        lan0!(
+            "[[lower]]\nname = \"v\"\nlower = \"lan0\"\nvlan = 10\n[[lower]]\nname = \"w\"\nlower = \"lan0\"\nvlan = §10\nvlan_protocol = \"802.1Q\"\n"
+        ),
+        "vlan 10 of lan0 is lower v already",
+    ),
+    case(
+        "misspelt protocol",
+        lan0!("[[lower]]\nname = \"v\"\nlower = \"lan0\"\nvlan = 10\nvlan_protocol = §\"8021q\"\n"),
+        "did you mean \"802.1q\"?",
+    ),
+    case(
+        "vlan's mtu above its parent's",
+        lan0!("[[lower]]\nname = \"v\"\nlower = \"lan0\"\nvlan = 10\nmtu = §1504\n"),
+        "write 68 to 1500 (that of lower lan0)",
+    ),
+    case(
+        "host without a lower",
+        lan0!("§[[host]]\ndevice = \"net_tap0\"\n"),
+        "host without a lower",
+    ),
+    case(
+        "host without a device",
+        lan0!("§[[host]]\nlink = \"lan0\"\n"),
+        "write one such as device = \"net_tap0,iface=lan0h\"",
+    ),
+    case(
+        "host of nothing",
+        lan0!("[[host]]\nlink = §\"lan1\"\ndevice = \"net_tap0\"\n"),
+        "there is no lower \"lan1\"",
+    ),
+    case(
+        "two hosts of a lower",
+        lan0!(
+            "[[host]]\nlink = \"lan0\"\ndevice = \"net_tap0\"\n[[host]]\nlink = §\"lan0\"\ndevice = \"net_tap1\"\n"
+        ),
+        "lower lan0 has a host already",
+    ),
+    case(
+        "device of a host and a link",
+        mv0!(
+            "device = §\"net_tap0,iface=b\"\n[[host]]\nlink = \"lan0\"\ndevice = \"net_tap0,iface=a\"\n"
+        ),
+        "device net_tap0 is that of host of lan0 already",
+    ),
     case("malformed address", mv0!("address = §\"02-00-00-00-00-01\"\n"), "is not a MAC address"),
     case("short address", mv0!("mac = §\"02:00:00:00:01\"\n"), "is not a MAC address"),
     case(
