@@ -5,10 +5,13 @@
 #
 #   fast        scripts/check.sh: form, lints, floors, docs, quick tests
 #   dpdk        the safe layer over DPDK, in processes of its own
+#   kernel      the kernel's own macvlan beside ours: deliveries, operations, counters
 #   control     build and start errors, links over the control socket, the demo
+#   driver      modes, filters, events, hosts and VLANs of the running switch
 #   guests      testpmd guests: accounts, restarts, crashes, churn
 #   namespace   a host in a network namespace behind a real lower device
 #   qemu        Linux guests under QEMU
+#   nic         the switch inside a QEMU guest, on an emulated NIC
 #   prometheus  /metrics, as promtool sees it
 #   run         scripts/run.sh --once
 #
@@ -23,11 +26,11 @@ source scripts/install.sh
 LIMIT=900
 
 stages=("$@")
-((${#stages[@]})) || stages=(fast dpdk control guests namespace qemu prometheus run)
+((${#stages[@]})) || stages=(fast dpdk kernel control driver guests namespace qemu nic prometheus run)
 for stage in "${stages[@]}"; do
     case $stage in
-        fast | dpdk | control | guests | namespace | qemu | prometheus | run) ;;
-        *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        fast | dpdk | kernel | control | driver | guests | namespace | qemu | nic | prometheus | run) ;;
+        *) sed -n '2,20s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
 done
 
@@ -56,8 +59,9 @@ command_of() {
     case $1 in
         fast) echo scripts/check.sh ;;
         control) echo "black_box build start control" ;;
-        dpdk | guests | namespace | prometheus) echo "black_box $1" ;;
+        dpdk | kernel | driver | guests | namespace | prometheus) echo "black_box $1" ;;
         qemu) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box qemu" ;;
+        nic) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box nic" ;;
         run) echo scripts/run.sh --once ;;
     esac
 }

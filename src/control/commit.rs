@@ -143,6 +143,20 @@ fn set_address(lower: &Lower, address: [u8; 6]) -> Result<(), DpdkError> {
     Ok(())
 }
 
+/// Gives a lower's device the address it shall be left with.
+pub(super) fn restore_address(lower: &Lower, driver: &Driver) {
+    let Some(facts) = driver.lower(lower.index) else { return };
+    let (Device::Eth(port), address) = (&lower.port.device, facts.spec.address.bytes()) else {
+        return;
+    };
+    if port.address().is_ok_and(|now| now != address)
+        && let Err(error) = port.set_address(address)
+    {
+        let name = &lower.config.name;
+        tracing::warn!(lower = %name, "its address could not be put back: {error}");
+    }
+}
+
 fn refuse(lower: &str, error: &DpdkError) -> RpcError {
     let message = format!("the device of {lower} refused: {error}");
     match error.errno {

@@ -77,17 +77,20 @@ fn endpoints(
     lower: &Lower,
     links: &[(&Link, u32)],
 ) -> Box<[Option<Endpoint>]> {
-    let endpoint = |port: &Arc<Port>, mtu: u32| Endpoint {
-        port: Arc::clone(port),
-        max_frame: mtu.saturating_add(OVERHEAD),
-    };
     let mtu_of = |lower| driver.lower(lower).map_or(0, |lower| lower.spec.mtu);
+    let limit = |mtu: u32| mtu.saturating_add(OVERHEAD);
     let mtu = mtu_of(lower.index);
+    let endpoint = |port: &Arc<Port>, mtu_of_it| Endpoint {
+        port: Arc::clone(port),
+        max_frame: limit(mtu_of_it),
+        max_delivered: limit(mtu),
+    };
     let mut wire = endpoint(&lower.port, mtu);
     if let Some(carrier) = lower.carrier.and_then(|carrier| registry.lower(carrier)) {
         // With its tag the frame must still fit the port that carries it.
-        let most = mtu_of(carrier.index).saturating_add(OVERHEAD - TAG);
+        let most = limit(mtu_of(carrier.index)).saturating_sub(TAG);
         wire.max_frame = wire.max_frame.min(most);
+        wire.max_delivered = wire.max_frame;
     }
     let host = lower.host.as_ref().map(|host| endpoint(&host.port, mtu));
     let links = links.iter().map(|&(link, mtu)| Some(endpoint(&link.port, mtu)));

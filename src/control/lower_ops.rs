@@ -14,12 +14,28 @@ use super::commit::refused;
 use super::{Control, Outcome};
 use crate::config;
 
-/// Another subscriber of the chain: what operators read of events.
+/// A subscriber of the chain: a link whose guest comes back is announced.
+pub(super) fn announce_returned(
+    context: &mut Context,
+    device: Index,
+    event: &Event,
+) -> Result<(), Refusal> {
+    if matches!(event, Event::Peer { connected: true, returned: true }) {
+        context.announce.push(device);
+    }
+    Ok(())
+}
+
+/// Another subscriber: what operators read of events.
 pub(super) fn log_event(
     context: &mut Context,
     device: Index,
     event: &Event,
 ) -> Result<(), Refusal> {
+    if let (Some(link), Event::Peer { connected, .. }) = (context.driver.link(device), event) {
+        let state = if *connected { "connected" } else { "disconnected" };
+        tracing::info!(link = %link.name, "guest {state}");
+    }
     let Some(lower) = context.driver.lower(device) else { return Ok(()) };
     let name = &lower.spec.name;
     match event {
@@ -46,6 +62,16 @@ impl Control {
         self.commit(next.driver)?;
         announce.into_iter().for_each(|link| self.announce(link));
         Ok(())
+    }
+
+    /// Tells the chain of something that changes no rule.
+    pub(super) fn tell(&mut self, device: Index, event: Event) {
+        let told = self.registry.chain.publish(&mut self.registry.macvlan, device, &event);
+        if let Err(refusal) = told {
+            tracing::error!("{event:?}: {}", refusal.message);
+        }
+        let announce = std::mem::take(&mut self.registry.macvlan.announce);
+        announce.into_iter().for_each(|link| self.announce(link));
     }
 
     fn publish_event(&self, next: &mut Context, lower: Index, event: &Event) -> Outcome<()> {

@@ -10,6 +10,7 @@ mod announce;
 mod commit;
 mod compile;
 mod filters;
+mod interface;
 mod inventory;
 mod link_ops;
 mod lower_ops;
@@ -24,11 +25,10 @@ mod switch;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
-use macvlan::driver::Index;
+use macvlan::driver::{Event, Index};
 use mvctl::proto::{Request, RpcError};
 use serde_json::Value;
 use tokio::sync::oneshot;
-use tracing::info;
 
 pub use inventory::{Inventory, InventoryHandle, PortKind, PortView, WorkerView};
 pub use memory::Profile;
@@ -179,14 +179,9 @@ impl Control {
     fn port_changed(&mut self, index: Index) {
         let Some(link) = self.registry.links.get_mut(&index) else { return };
         let connected = link.port.carrier();
-        let returned = connected && link.connections() > 1;
-        let name = link.port.name.clone();
+        let returned = link.connections() > 1;
         if link.follow_guest(self.publisher.workers()) {
-            let state = if connected { "connected" } else { "disconnected" };
-            info!(link = %name, "guest {state}");
-            if returned {
-                self.announce(index);
-            }
+            self.tell(index, Event::Peer { connected, returned });
         }
         self.registry.refresh_inventory(self.publisher.workers());
     }

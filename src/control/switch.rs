@@ -16,7 +16,7 @@ use super::filters::Filters;
 use super::ports::Opener;
 use super::publish::{Publisher, add};
 use super::registry::{Host, Lower, Registry};
-use super::{Control, Handle, InventoryHandle, Profile, lower_ops, show};
+use super::{Control, Handle, InventoryHandle, Profile, commit, interface, lower_ops, show};
 use crate::config::{Config, Endpoint, Idle, LinkConfig, LowerConfig, LowerDevice, is_pci};
 use crate::datapath::{Device, IdlePolicy, Port, Shared, Totals, Worker, WorkerOptions};
 use crate::dpdk::{self, Eal, EalOptions, Pool};
@@ -187,10 +187,11 @@ impl Control {
     fn open(&mut self, lowers: Vec<LowerConfig>, links: Vec<LinkConfig>) -> Result<(), StartError> {
         let runtime = StartError::Runtime;
         let Registry { chain, macvlan, .. } = &mut self.registry;
-        let loaded = chain.load(macvlan);
-        loaded
-            .and_then(|()| chain.subscribe("log", lower_ops::log_event, macvlan))
-            .map_err(|refusal| runtime(refusal.message))?;
+        let loaded = chain.load(macvlan).and_then(|()| {
+            chain.subscribe("log", lower_ops::log_event, macvlan)?;
+            chain.subscribe("announce", lower_ops::announce_returned, macvlan)
+        });
+        loaded.map_err(|refusal| runtime(refusal.message))?;
         for lower in lowers {
             let lower = self.open_lower(lower).map_err(runtime)?;
             lower.watch_device(self.publisher.workers());
@@ -231,6 +232,10 @@ impl Control {
             }
             None => None,
         };
+        let interface = match &config.device {
+            LowerDevice::Device(device) => interface::behind(device),
+            LowerDevice::Vlan { .. } => interface::Interface::default(),
+        };
         let max_mtu = port.eth().and_then(|port| port.max_mtu().ok());
         let spec = LowerSpec {
             max_mtu: u32::from(max_mtu.unwrap_or(config.mtu).max(config.mtu)),
@@ -241,6 +246,8 @@ impl Control {
                 Some(host) if host.reachable => HostPort::Reachable,
                 Some(_) => HostPort::Taps,
             },
+            kind: interface.kind,
+            owner: interface.owner,
             private_strict: config.private_strict,
             drop_link_local: config.drop_link_local,
             ..LowerSpec::ethernet(&name, address, u32::from(config.mtu))
@@ -300,6 +307,10 @@ impl Control {
         let ports = lowers.chain(registry.links.values().map(|link| &link.port));
         let stats: Vec<_> = ports.map(|port| (Arc::clone(&port.stats), port.is_vlan())).collect();
         let mut sum = publisher.stop();
+        // A passthru link's address was the lower's: it gets its own back (LC-19).
+        for lower in &registry.lowers {
+            commit::restore_address(lower, registry.driver());
+        }
         drop(registry);
         stats.iter().for_each(|(stats, is_vlan)| add(&mut sum, &stats.totals(), *is_vlan));
         sum

@@ -22,6 +22,8 @@ pub(super) struct Delivery<'a> {
     pub(super) cell: &'a Cell,
     /// Counts for the source, if the output is the wire.
     pub(super) sender: Option<&'a Cell>,
+    /// Longest copy of a group frame that the output takes.
+    pub(super) max_copy: u32,
 }
 
 impl Delivery<'_> {
@@ -35,14 +37,15 @@ impl Delivery<'_> {
             let index = marked & !MULTICAST;
             let Some(frame) = self.batch.take(index) else { continue };
             let len = self.batch.frame_len(index);
-            if len > self.to.max_frame {
+            let is_copy = marked & MULTICAST != 0;
+            if len > if is_copy { self.max_copy } else { self.to.max_delivered } {
                 self.cell.drop_tx(DropReason::TooLong, 1);
                 continue;
             }
             let place = self.burst.len();
             if let Some(len_at) = lens.get_mut(place) {
                 *len_at = len;
-                multicast |= u32::from(marked & MULTICAST != 0) << place;
+                multicast |= u32::from(is_copy) << place;
             }
             // Cannot overflow: a chunk is no longer than a burst.
             drop(self.burst.push(frame));

@@ -334,7 +334,9 @@ impl Forwarder {
             let Some(to) = from.segment.endpoint(output) else { return };
             let Some(cell) = to.port.stats.cell(lcore.index()) else { return };
             let sender = (output == Output::WIRE).then_some(from.cell);
-            let mut delivery = Delivery { lcore, burst, batch, to, cell, sender };
+            let is_local = from.ingress != Output::WIRE;
+            let max_copy = if is_local { to.max_frame } else { to.max_delivered };
+            let mut delivery = Delivery { lcore, burst, batch, to, cell, sender, max_copy };
             for chunk in frames.chunks(BURST) {
                 delivery.chunk(chunk);
             }

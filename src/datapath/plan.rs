@@ -15,9 +15,13 @@ use super::port::Port;
 pub struct Endpoint {
     /// The port.
     pub port: Arc<Port>,
-    /// Longest frame that may enter or leave here, in bytes without FCS: MTU,
-    /// Ethernet header and one VLAN tag, as the kernel's forward check has it (TX-12).
+    /// Longest frame that may enter here, or leave as the copy of a sibling's
+    /// group frame (TX-13), in bytes without FCS: MTU, Ethernet header and one
+    /// VLAN tag, as the kernel's forward check has it.
     pub max_frame: u32,
+    /// Longest frame that may leave otherwise: the lower's limit (TX-12), since
+    /// nobody asks for a link's MTU there.
+    pub max_delivered: u32,
 }
 
 /// One lower with its links.

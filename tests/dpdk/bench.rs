@@ -1,6 +1,7 @@
 //! A switch without control: plans put together by hand from the driver's
 //! state, and the workers that execute them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +24,8 @@ pub(crate) struct Rig {
     pub(crate) ports: Vec<Arc<Port>>,
     pub(crate) driver: Driver,
     pub(crate) lowers: Vec<RigLower>,
+    /// Limits of ports with another MTU than the lower.
+    pub(crate) limits: HashMap<usize, u32>,
 }
 
 /// A lower: which ports it and its host have, and which VLAN it is.
@@ -76,7 +79,14 @@ impl Rig {
                 workers.iter().for_each(|worker| worker.waker.watch(ring.wake_fd()).unwrap());
             }
         }
-        Self { shared, workers, ports, driver: Driver::default(), lowers: Vec::new() }
+        Self {
+            shared,
+            workers,
+            ports,
+            driver: Driver::default(),
+            lowers: Vec::new(),
+            limits: HashMap::new(),
+        }
     }
 
     /// Adds a lower on `port`; with `tag` it is a VLAN of the first lower.
@@ -118,7 +128,9 @@ impl Rig {
 
     pub(crate) fn plan(&self) -> Plan {
         let endpoint = |port: usize| {
-            Some(Endpoint { port: Arc::clone(&self.ports[port]), max_frame: MAX_FRAME })
+            let max_frame = self.limits.get(&port).copied().unwrap_or(MAX_FRAME);
+            let port = Arc::clone(&self.ports[port]);
+            Some(Endpoint { port, max_frame, max_delivered: MAX_FRAME })
         };
         let workers = u16::try_from(self.workers.len()).unwrap();
         let mut polls = vec![Vec::new(); usize::from(workers)];

@@ -155,6 +155,29 @@ pub(crate) fn a_reachable_host_is_a_member(bench: &Bench) {
     drop(rig.stop());
 }
 
+pub(crate) fn a_links_mtu_limits_copies_of_siblings_only(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 3);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::None, None, None);
+    rig.add_link(0, 1, Mode::Bridge, LinkData::default());
+    rig.add_link(0, 2, Mode::Bridge, LinkData::default());
+    rig.limits.insert(2, 1018);
+    rig.publish();
+    let broadcast = MacAddr::BROADCAST;
+    // RXU-02, RXM-01, TX-12: the lower's MTU counts.
+    expect(&rig, &peers, 0, &frame(mac(2), mac(9), 0, 1518), &[2]);
+    expect(&rig, &peers, 0, &frame(broadcast, mac(9), 1, 1518), &[1, 2]);
+    expect(&rig, &peers, 1, &frame(mac(2), mac(1), 2, 1518), &[2]);
+    // TX-13: the sibling's.
+    expect(&rig, &peers, 1, &frame(broadcast, mac(1), 3, 1019), &[0]);
+    expect(&rig, &peers, 1, &frame(broadcast, mac(1), 4, 1018), &[0, 2]);
+    expect(&rig, &peers, 2, &frame(mac(1), mac(2), 5, 1019), &[]);
+    let totals = rig.stop();
+    let too_long = DropReason::TooLong.index();
+    assert_eq!((totals[2].tx_drops[too_long], totals[2].rx_drops[too_long]), (1, 1));
+}
+
 /// `bytes` with a tag behind the addresses.
 fn tagged(bytes: &[u8], tpid: u16, tci: u16) -> Vec<u8> {
     [&bytes[..12], &tpid.to_be_bytes(), &tci.to_be_bytes(), &bytes[12..]].concat()

@@ -68,6 +68,10 @@ const CASES: &[Case] = &[
     ("passthru_takes_all_unicast", driver::passthru_takes_all_unicast),
     ("the_host_hears_what_links_do_not", driver::the_host_hears_what_links_do_not),
     ("a_reachable_host_is_a_member", driver::a_reachable_host_is_a_member),
+    (
+        "a_links_mtu_limits_copies_of_siblings_only",
+        driver::a_links_mtu_limits_copies_of_siblings_only,
+    ),
     ("vlans_are_lowers_of_their_own", driver::vlans_are_lowers_of_their_own),
     ("broadcasts_wait_for_their_turn", driver::broadcasts_wait_for_their_turn),
     ("a_storm_does_not_starve_unicast", driver::a_storm_does_not_starve_unicast),

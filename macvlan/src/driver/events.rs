@@ -35,6 +35,13 @@ pub enum Event {
     ResendIgmp,
     /// It is going away.
     Unregister,
+    /// Of a link: a guest has come to its port, or has gone.
+    Peer {
+        /// A guest is there.
+        connected: bool,
+        /// Not the first one: neighbours may have forgotten the link (B19).
+        returned: bool,
+    },
 }
 
 impl Driver {
@@ -70,7 +77,7 @@ impl Driver {
                 return Ok(links.map(|link| link.index).collect());
             }
             Event::Unregister => self.lower_gone(device),
-            Event::Register | Event::FeatChange | Event::PreTypeChange => {}
+            Event::Register | Event::FeatChange | Event::PreTypeChange | Event::Peer { .. } => {}
         }
         Ok(Vec::new())
     }
