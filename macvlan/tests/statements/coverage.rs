@@ -1,0 +1,109 @@
+//! The list of where each statement is shown, checked against the tests there are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The numbers of the statements, by prefix: ranges, both ends included.
+const STATEMENTS: &[(&str, &[(u32, u32)])] = &[
+    ("LC", &[(1, 6), (10, 22), (30, 36), (40, 47)]),
+    ("ER", &[(1, 32)]),
+    ("RXU", &[(1, 8)]),
+    ("RXM", &[(1, 6), (10, 19)]),
+    ("TX", &[(1, 17)]),
+    ("SRC", &[(1, 14)]),
+    ("MCF", &[(1, 11)]),
+    ("BCQ", &[(1, 3)]),
+    ("UCF", &[(1, 10)]),
+    ("NT", &[(1, 10)]),
+    ("MT", &[(1, 3)]),
+    ("MA", &[(1, 4)]),
+    ("ST", &[(1, 10)]),
+    ("OF", &[(1, 9)]),
+    ("IP", &[(1, 8)]),
+];
+
+/// The one that was put in later.
+const INSERTED: &str = "UCF-06b";
+
+fn statements() -> Vec<String> {
+    let mut all = vec![INSERTED.to_owned()];
+    for (prefix, ranges) in STATEMENTS {
+        for (first, last) in *ranges {
+            all.extend((*first..=*last).map(|number| format!("{prefix}-{number:02}")));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// The list: section, then statement, then what it says.
+fn list() -> BTreeMap<String, BTreeMap<String, String>> {
+    let text = include_str!("../statements.toml");
+    let table: toml::Table = text.parse().unwrap();
+    let section = |value: toml::Value| value.try_into().unwrap();
+    table.into_iter().map(|(name, value)| (name, section(value))).collect()
+}
+
+/// The text of a file of the workspace.
+fn source(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn every_statement_is_in_the_list_once() {
+    let list = list();
+    let sections: Vec<&str> = list.keys().map(String::as_str).collect();
+    assert_eq!(sections, ["elsewhere", "not-applicable", "pending", "tested"]);
+    let mut listed: Vec<String> =
+        list.values().flat_map(|section| section.keys().cloned()).collect();
+    listed.sort();
+    assert_eq!(listed, statements());
+}
+
+#[test]
+fn what_is_listed_as_tested_has_a_test_of_that_name() {
+    let list = list();
+    for (id, file) in &list["tested"] {
+        let start = format!("fn {}_", id.to_lowercase().replace('-', "_"));
+        let lines: Vec<String> = source(file).lines().map(|line| line.trim().to_owned()).collect();
+        let named = lines.windows(2).any(|two| two[0] == "#[test]" && two[1].starts_with(&start));
+        assert!(named, "{id}: {file} has no test {start}…");
+    }
+    for (id, place) in &list["elsewhere"] {
+        let (file, function) = place.split_once("::").unwrap();
+        assert!(source(file).contains(&format!("fn {function}(")), "{id}: no {function} in {file}");
+    }
+}
+
+#[test]
+fn tests_named_after_a_statement_are_listed() {
+    let tested = &list()["tested"];
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/statements");
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let names = text.lines().filter_map(|line| line.strip_prefix("fn "));
+        for name in names {
+            let mut words = name.split('_');
+            let (prefix, number) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+            let id = format!("{}-{number}", prefix.to_uppercase());
+            let is_statement = STATEMENTS.iter().any(|(known, _)| id.starts_with(*known))
+                && number.starts_with(|first: char| first.is_ascii_digit());
+            assert!(!is_statement || tested.contains_key(&id), "{id} ({name}) is not listed");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_tested_has_a_reason() {
+    let list = list();
+    for section in ["not-applicable", "pending"] {
+        for (id, reason) in &list[section] {
+            assert!(reason.split_whitespace().count() >= 3, "{id}: {reason:?} is no reason");
+        }
+    }
+    for (id, missing) in &list["pending"] {
+        println!("{id} is still to be tested. {missing}");
+    }
+}

@@ -1,0 +1,147 @@
+//! Many of everything, and numbers that nobody gave out.
+
+use macvlan::driver::{MAX_ADDRESSES, MAX_LISTED};
+use macvlan::fib::{Decisions, Fib, GroupId, Head, Output, Target};
+use macvlan::mac::MacAddr;
+use macvlan::mode::Mode::{self, Bridge, Source, Vepa};
+use macvlan::request::LinkRequest;
+use macvlan::rules::{CompileError, compile};
+
+use super::switch::{BROADCAST, OUTSIDE, Switch, data};
+
+fn numbered(kind: u8, number: usize) -> MacAddr {
+    let [.., a, b, c] = number.to_be_bytes();
+    MacAddr::new([2, kind, 0, a, b, c])
+}
+
+fn link(number: usize, mode: Mode) -> impl FnOnce(&mut LinkRequest) {
+    move |r| {
+        r.address = Some(numbered(1, number).bytes().to_vec());
+        r.up = Some(true);
+        data(r).mode = Some(mode.value());
+    }
+}
+
+fn head(dst: MacAddr, src: MacAddr) -> Head {
+    let bytes = [&dst.bytes()[..], &src.bytes(), &[0x88, 0xb5]].concat();
+    Head::read(&bytes.try_into().unwrap())
+}
+
+#[test]
+fn a_thousand_bridge_links_hear_each_other() {
+    let mut switch = Switch::new(&[]);
+    for number in 0..1000 {
+        switch.add(&format!("mv{number}"), link(number, Bridge)).unwrap();
+    }
+    let fib = switch.fib();
+    for slot in [0, 500, 999] {
+        let from = Output::link(slot);
+        let receivers = fib.receivers(from, head(BROADCAST, OUTSIDE));
+        assert_eq!(receivers.len(), 1000, "999 siblings and the wire");
+        assert!(receivers.iter().all(|receiver| receiver.output != from));
+    }
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes two minutes unoptimised: add --release")]
+fn a_lower_has_as_many_links_as_the_refusal_says() {
+    // Alternating modes need the most groups.
+    let mode = |number| if number % 2 == 0 { Bridge } else { Vepa };
+    let mut switch = Switch::new(&[]);
+    for number in 0..Output::MAX_LINKS {
+        switch.add(&format!("mv{number}"), link(number, mode(number))).unwrap();
+    }
+    let more = link(Output::MAX_LINKS, Bridge);
+    let refusal = switch.try_add("more", more).unwrap_err();
+    assert_eq!(refusal.errno.name(), "ENOSPC");
+    assert!(refusal.message.contains(&Output::MAX_LINKS.to_string()), "{refusal}");
+    let fib = switch.fib();
+    let last = Output::MAX_LINKS - 1;
+    let vepa = if last % 2 == 1 { last } else { last - 1 };
+    let reflected = fib.receivers(Output::WIRE, head(BROADCAST, numbered(1, vepa)));
+    assert_eq!(reflected.len(), Output::MAX_LINKS, "the host, and all but itself");
+    let from = Output::link((last - last % 2).try_into().unwrap());
+    let sent = fib.receivers(from, head(BROADCAST, OUTSIDE));
+    assert_eq!(sent.len(), Output::MAX_LINKS.div_ceil(2), "its siblings and the wire");
+    let one = fib.receivers(Output::WIRE, head(numbered(1, last), OUTSIDE));
+    assert_eq!(one.len(), 1);
+}
+
+#[test]
+fn a_lower_has_as_many_addresses_as_the_refusal_says() {
+    let mut switch = Switch::new(&[Vepa]);
+    let further = |count| {
+        let list: Vec<MacAddr> = (0..count).map(|number| numbered(2, number)).collect();
+        move |r: &mut LinkRequest| r.extensions.addresses = Some(list)
+    };
+    let refusal = switch.try_set("mv0", further(MAX_ADDRESSES)).unwrap_err();
+    assert_eq!(refusal.errno.name(), "ENOSPC");
+    assert!(refusal.message.contains(&MAX_ADDRESSES.to_string()), "{refusal}");
+    switch.set("mv0", further(MAX_ADDRESSES - 1)).unwrap();
+    for number in [0, 1000, MAX_ADDRESSES - 2] {
+        assert_eq!(switch.wire(numbered(2, number), OUTSIDE), "mv0");
+    }
+    assert_eq!(switch.rx_mode().unicast.len(), MAX_ADDRESSES);
+}
+
+#[test]
+fn source_lists_are_as_long_as_the_refusal_says() {
+    let mut switch = Switch::new(&[Source]);
+    let list = |count| {
+        let entries = (0..count).map(|number| (4, numbered(3, number).bytes().to_vec())).collect();
+        move |r: &mut LinkRequest| {
+            let data = data(r);
+            (data.macaddr_mode, data.macaddr_data) = (Some(3), Some(entries));
+        }
+    };
+    assert_eq!(switch.set("mv0", list(MAX_LISTED + 1)), Err("ENOSPC"));
+    assert_eq!(switch.info("mv0").macaddr, []);
+    switch.set("mv0", list(MAX_LISTED)).unwrap();
+    assert_eq!(switch.wire(super::switch::LOWER, numbered(3, MAX_LISTED - 1)), "host mv0");
+}
+
+#[test]
+fn as_many_groups_as_a_lower_can_have() {
+    let mut switch = Switch::new(&[Vepa, Vepa]);
+    let group = |number: usize| {
+        let [.., a, b] = number.to_be_bytes();
+        MacAddr::new([1, 0, 0x5e, 0, a, b])
+    };
+    let mut joined = 0;
+    let refused = loop {
+        match switch.fdb_add("mv0", group(joined)) {
+            Ok(()) => joined += 1,
+            Err(errno) => break errno,
+        }
+        assert!(joined <= MAX_LISTED);
+    };
+    assert_eq!(refused, "ENOSPC");
+    assert!(joined > 30_000, "{joined}");
+    assert_eq!(switch.wire(group(0), OUTSIDE), "host mv0");
+    assert_eq!(switch.wire(group(joined - 1), OUTSIDE), "host mv0");
+    assert_eq!(switch.wire(group(joined), OUTSIDE), "host");
+}
+
+#[test]
+fn numbers_that_nobody_gave_out_are_harmless() {
+    let fib = Switch::new(&[Bridge]).fib();
+    assert_eq!(fib.members(GroupId::new(7777), 0).into_iter().count(), 0);
+    assert_eq!(fib.source_members(99), []);
+    let mut decisions = Decisions::new(1);
+    fib.classify(Output::link(7), &[head(BROADCAST, OUTSIDE)], &mut decisions);
+    assert!(matches!(decisions.target(0), Target::Drop(_)));
+}
+
+#[test]
+fn a_lower_that_does_not_exist_does_not_compile() {
+    let switch = Switch::new(&[Vepa]);
+    let nobody = switch.index("mv9");
+    let error = compile(&switch.driver, nobody).unwrap_err();
+    assert_eq!(error, CompileError::NoLower(nobody));
+}
+
+#[test]
+fn workers_may_share_a_fib() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Fib>();
+}
