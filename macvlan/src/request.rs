@@ -80,6 +80,9 @@ impl LinkRequest {
         if let Some(data) = &self.data {
             data.parse()?;
         }
+        if self.address.as_ref().is_some_and(|address| address.len() > LONGEST_ADDRESS) {
+            return Err(Errno::Erange.because("the address is too long for any device"));
+        }
         if let Some(address) = &self.address {
             check_address(address, "the address")?;
         }

@@ -69,7 +69,7 @@ impl Driver {
         link.flags = data.flags().unwrap_or(link.flags);
         link.bc_queue_len = data.bc_queue_len.unwrap_or(link.bc_queue_len);
         link.change_sources(data)?;
-        self.check_lists(lower)?;
+        self.check_lists(index)?;
         self.with_lower(lower, |lower| {
             if let (Some(port), Some(cutoff)) = (&mut lower.port, data.bc_cutoff) {
                 // LC-45: one value for all links of the lower.
@@ -179,8 +179,7 @@ impl Driver {
         if !set.insert(address) {
             return Err(Errno::Eexist.because(format!("the filter has {address} already")));
         }
-        let lower = self.find_link(link)?.lower;
-        self.check_lists(lower).inspect_err(|_| {
+        self.check_lists(link).inspect_err(|_| {
             _ = self.fdb_del(link, address);
         })
     }

@@ -43,15 +43,17 @@ impl Driver {
         check_mtu_fits(mtu, lower)?;
         self.check_lower(lower)?;
         let link = self.build(name, request, lower, mtu, random)?;
-        let index = link.index;
-        let before = lower.clone();
+        let (index, lower, port) = (link.index, lower.index, lower.port);
         self.insert(link, request);
         // Flags come last, as rtnetlink has it: a link that cannot go up is
         // not created.
-        let fits = self.check_lists(before.index);
+        let fits = self.check_lists(index);
         if let Err(refusal) = fits.and_then(|()| self.change_flags(index, request)) {
             self.links.remove(&index);
-            self.with_lower(before.index, |lower| *lower = before);
+            self.with_lower(lower, |lower| {
+                lower.links.pop();
+                lower.port = port;
+            });
             return Err(refusal);
         }
         self.last = index.0;

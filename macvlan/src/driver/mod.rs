@@ -388,8 +388,14 @@ impl Driver {
         self.links.get_mut(&index).ok_or_else(|| no_device(index))
     }
 
-    /// What the links of a lower list and have joined fits the tables.
-    fn check_lists(&self, lower: Index) -> Result<(), Refusal> {
+    /// What a link lists and has joined fits the tables of its lower, together
+    /// with what the other links do.
+    fn check_lists(&self, link: Index) -> Result<(), Refusal> {
+        let link = self.find_link(link)?;
+        if link.sources.is_empty() && link.groups.is_empty() {
+            return Ok(());
+        }
+        let lower = link.lower;
         let count = |list: fn(&Link) -> usize| self.links_of(lower).map(list).sum::<usize>();
         let (sources, groups) = (count(|link| link.sources.len()), count(|link| link.groups.len()));
         if sources > MAX_LISTED || groups >= MAX_LISTED / 2 {

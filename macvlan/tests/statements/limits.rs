@@ -43,7 +43,6 @@ fn a_thousand_bridge_links_hear_each_other() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "takes two minutes unoptimised: add --release")]
 fn a_lower_has_as_many_links_as_the_refusal_says() {
     // Alternating modes need the most groups.
     let mode = |number| if number % 2 == 0 { Bridge } else { Vepa };
