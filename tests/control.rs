@@ -61,7 +61,12 @@ fn what_is_refused_changes_nothing_and_says_why() {
             "EINVAL",
             "the mtu of lan0",
         ),
-        ("link.add", json!({"name": "mv2", "link": "lan1", "mtu": 1401}), "EINVAL", "the mtu of lan1"),
+        (
+            "link.add",
+            json!({"name": "mv2", "link": "lan1", "mtu": 1401}),
+            "EINVAL",
+            "the mtu of lan1",
+        ),
         ("link.add", json!({"name": "mv2", "link": "lan0", "mtu": 67}), "EINVAL", "68 to 65535"),
         ("link.add", json!({"name": "mv2", "link": "lan0", "address": "02:zz"}), "EINVAL", "02:zz"),
         (

@@ -54,7 +54,7 @@ type Reply = oneshot::Sender<Outcome<Value>>;
 
 /// What the control thread is told.
 enum Message {
-    Request(Request, Reply),
+    Request(Box<Request>, Reply),
     /// The connection or a queue of this link's port changed.
     PortChanged(Index),
     /// Something happened to the device of a lower.
@@ -74,7 +74,7 @@ impl Handle {
     pub async fn call(&self, request: Request) -> Outcome<Value> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| RpcError::eio("the switch is stopping");
-        self.0.send(Message::Request(request, reply)).map_err(|_| gone(()))?;
+        self.0.send(Message::Request(Box::new(request), reply)).map_err(|_| gone(()))?;
         answer.await.map_err(|_| gone(()))?
     }
 
@@ -88,7 +88,7 @@ impl Handle {
 /// What an answer waits for while control goes on.
 enum Wait {
     /// The request's socket or device, which is being closed for a predecessor.
-    ToTry(Request),
+    ToTry(Box<Request>),
     /// The end of a port that was removed: then its socket is gone.
     ForEnd { resource: String, result: Value },
 }

@@ -32,7 +32,7 @@ impl Delivery<'_> {
     pub(super) fn chunk(&mut self, frames: &[u16]) {
         let mut lens = [0_u32; BURST];
         // Bit by place in the burst.
-        let mut multicast = 0_u32;
+        let mut multicast = 0_u64;
         for &marked in frames {
             let index = marked & !MULTICAST;
             let Some(frame) = self.batch.take(index) else { continue };
@@ -45,7 +45,7 @@ impl Delivery<'_> {
             let place = self.burst.len();
             if let Some(len_at) = lens.get_mut(place) {
                 *len_at = len;
-                multicast |= u32::from(is_copy) << place;
+                multicast |= u64::from(is_copy) << place;
             }
             // Cannot overflow: a chunk is no longer than a burst.
             drop(self.burst.push(frame));
@@ -64,8 +64,8 @@ impl Delivery<'_> {
             let bytes = lens.iter().take(taken).map(|&len| u64::from(len)).sum();
             self.cell.tx_packets.add(taken as u64);
             self.cell.tx_bytes.add(bytes);
-            // `taken` is at most 32.
-            let multicast = multicast & u32::MAX.checked_shr(32 - taken as u32).unwrap_or(0);
+            // Those of the frames taken, which are at the front.
+            let multicast = multicast & ((1_u64 << taken.min(BURST)) - 1);
             if multicast != 0 {
                 self.cell.multicast.add(u64::from(multicast.count_ones()));
             }

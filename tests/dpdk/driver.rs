@@ -232,7 +232,7 @@ pub(crate) fn vlans_are_lowers_of_their_own(bench: &Bench) {
     // Out: with the tag, while the sibling gets the same frame without.
     let group = frame(MacAddr::BROADCAST, mac(3), 7, 60);
     peers[3].send(&group);
-    assert_eq!(receive(4, 1), [group.clone()]);
+    assert_eq!(receive(4, 1), std::slice::from_ref(&group));
     assert_eq!(receive(0, 1), [tagged(&group, 0x8100, 10)]);
     let unicast = frame(outside, mac(5), 8, 60);
     peers[5].send(&unicast);
