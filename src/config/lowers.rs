@@ -101,6 +101,17 @@ impl Sections<'_> {
         let protocol = source
             .value(raw.vlan_protocol.as_ref(), |word| rules::parse_vlan_protocol(word))?
             .unwrap_or(VlanProtocol::Dot1q);
+        if let (LowerDevice::Device(device), VlanProtocol::Dot1ad, Some(word)) =
+            (&parent.device, protocol, &raw.vlan_protocol)
+            && device.starts_with("net_af_packet")
+        {
+            let message = format!(
+                "lower {} is on net_af_packet, which hands service tags over as if they were 802.1q; \
+                 use another driver, or 802.1q",
+                parent.name
+            );
+            return Err(source.error(&word.span(), &message));
+        }
         let claimed = self.vlans.claim((parent.name.clone(), protocol, id), name.to_owned());
         let claimed = claimed.map_err(|owner| {
             format!("vlan {id} of {} is lower {owner} already; write another", parent.name)

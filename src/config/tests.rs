@@ -77,7 +77,7 @@ fn every_key_is_read() {
         listen = "[::1]:9477"
         [[lower]]
         name = "lan0"
-        device = "net_af_packet0,iface=eth0"
+        device = "net_pcap0,iface=eth0"
         mtu = 9000
         address = "02:00:00:00:00:01"
         up = false
@@ -132,7 +132,7 @@ fn every_key_is_read() {
         *lower,
         LowerConfig {
             name: "lan0".into(),
-            device: LowerDevice::Device("net_af_packet0,iface=eth0".into()),
+            device: LowerDevice::Device("net_pcap0,iface=eth0".into()),
             mtu: 9000,
             address: Some(mac(1)),
             up: false,

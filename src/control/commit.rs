@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use macvlan::driver::{Driver, Index, RxMode};
+use macvlan::driver::{self, Driver, HostPort, Index, RxMode};
 use macvlan::errno::Refusal;
 use macvlan::mac::MacAddr;
 use mvctl::proto::RpcError;
@@ -44,48 +44,11 @@ impl Control {
             self.registry.lowers.iter().map(|lower| (lower.index, lower.carrier)).collect();
         for lower in &mut self.registry.lowers {
             let Some(facts) = next.lower(lower.index) else { continue };
-            let refused = |error: &DpdkError| refuse(&lower.config.name, error);
-            let address = facts.spec.address;
-            if Some(address.bytes()) != lower.port.eth().and_then(|port| port.address().ok())
-                && self.registry.macvlan.driver.lower(lower.index).map(|old| old.spec.address)
-                    != Some(address)
-            {
-                set_address(lower, address.bytes()).map_err(|error| refused(&error))?;
-            }
-            if lower.carrier.is_some() {
-                continue;
-            }
-            let mtu = self.registry.macvlan.driver.lower(lower.index).map(|old| old.spec.mtu);
-            if let (Some(port), Ok(wanted)) = (lower.port.eth(), u16::try_from(facts.spec.mtu))
-                && mtu != Some(facts.spec.mtu)
-            {
-                match port.set_mtu(wanted) {
-                    // A device without the notion takes what fits its buffers.
-                    Err(error) if !error.is_unsupported() => return Err(refused(&error)),
-                    _ => {}
-                }
-            }
-            // What VLANs on it want, it must let through.
-            let own = lower.index;
-            let sharing =
-                carriers.iter().filter(|(index, carrier)| *index == own || *carrier == Some(own));
-            let mut wanted = RxMode::default();
-            for mode in sharing.filter_map(|&(index, _)| next.rx_mode(index)) {
-                wanted.unicast.extend(mode.unicast);
-                wanted.groups.extend(mode.groups);
-                wanted.allmulti |= mode.allmulti;
-                wanted.promiscuous |= mode.promiscuous;
-            }
-            // Which groups the host has joined nobody tells us.
-            wanted.allmulti |= lower.host.is_some();
-            wanted.unicast.remove(&address);
-            wanted.unicast.remove(&MacAddr::ZERO);
-            let Some(port) = lower.port.eth() else { continue };
-            let before = lower.filters.promiscuous;
-            lower.filters.apply(port, &wanted).map_err(|error| refused(&error))?;
-            if let Some(why) = lower.filters.promiscuous.filter(|_| before.is_none()) {
-                tracing::info!(lower = %lower.config.name, "promiscuous: {why}");
-            }
+            let on_it = carriers.iter().filter(|(_, carrier)| *carrier == Some(lower.index));
+            let sharing = std::iter::once(lower.index).chain(on_it.map(|&(index, _)| index));
+            let wanted = wanted(next, lower, sharing);
+            let name = lower.config.name.clone();
+            program_lower(lower, facts, &wanted).map_err(|error| refuse(&name, &error))?;
         }
         Ok(())
     }
@@ -126,31 +89,79 @@ impl Control {
     }
 }
 
-/// Gives a lower's device its address, and the host behind it the same.
-fn set_address(lower: &Lower, address: [u8; 6]) -> Result<(), DpdkError> {
-    match &lower.port.device {
-        Device::Eth(port) => port.set_address(address)?,
-        // A wire inside the process has no address to filter by.
-        Device::Ring(_) | Device::Vlan(_) | Device::Vhost(_) => {}
+/// What a lower's device must let through: what its links want, and those of the
+/// VLANs on it.
+fn wanted(next: &Driver, lower: &Lower, sharing: impl Iterator<Item = Index>) -> RxMode {
+    let mut wanted = RxMode::default();
+    for index in sharing {
+        let (Some(mode), Some(facts)) = (next.rx_mode(index), next.lower(index)) else { continue };
+        wanted.unicast.insert(facts.spec.address);
+        wanted.unicast.extend(mode.unicast);
+        wanted.groups.extend(mode.groups);
+        wanted.allmulti |= mode.allmulti;
+        wanted.promiscuous |= mode.promiscuous;
+        // Which groups a host has joined nobody tells us.
+        wanted.allmulti |= facts.spec.host != HostPort::None;
     }
-    if let Some(host) = lower.host.as_ref().and_then(|host| host.port.eth()) {
-        // A host device that has a fixed address keeps it.
-        match host.set_address(address) {
+    // Its own it hears anyway.
+    if let Some(facts) = next.lower(lower.index) {
+        wanted.unicast.remove(&facts.spec.address);
+    }
+    wanted.unicast.remove(&MacAddr::ZERO);
+    wanted
+}
+
+/// Brings one device in line. What it took is remembered step by step, so that
+/// putting it back after a refusal is the same thing again.
+fn program_lower(
+    lower: &mut Lower,
+    facts: &driver::Lower,
+    wanted: &RxMode,
+) -> Result<(), DpdkError> {
+    let (address, mtu) = (facts.spec.address, facts.spec.mtu);
+    if lower.address != address {
+        set_address(lower, address.bytes())?;
+        lower.address = address;
+    }
+    if lower.mtu != mtu
+        && let (Device::Eth(port), Ok(wanted)) = (&lower.port.device, u16::try_from(mtu))
+    {
+        match port.set_mtu(wanted) {
+            // A device without the notion takes what fits its buffers.
             Err(error) if !error.is_unsupported() => return Err(error),
             _ => {}
         }
     }
+    lower.mtu = mtu;
+    // A VLAN has no device of its own: the one that carries it was told.
+    let Some(port) = lower.port.eth() else { return Ok(()) };
+    let before = lower.filters.promiscuous;
+    lower.filters.apply(port, wanted)?;
+    if let Some(why) = lower.filters.promiscuous.filter(|_| before.is_none()) {
+        tracing::info!(lower = %lower.config.name, "promiscuous: {why}");
+    }
     Ok(())
+}
+
+/// Gives a lower's device its address, and the host behind it the same.
+fn set_address(lower: &Lower, address: [u8; 6]) -> Result<(), DpdkError> {
+    // A wire inside the process has no address to filter by.
+    if let Device::Eth(port) = &lower.port.device {
+        port.set_address(address)?;
+    }
+    match lower.host.as_ref().and_then(|host| host.port.eth()).map(|host| host.set_address(address))
+    {
+        // A host device that has a fixed address keeps it.
+        Some(Err(error)) if !error.is_unsupported() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Gives a lower's device the address it shall be left with.
 pub(super) fn restore_address(lower: &Lower, driver: &Driver) {
     let Some(facts) = driver.lower(lower.index) else { return };
-    let (Device::Eth(port), address) = (&lower.port.device, facts.spec.address.bytes()) else {
-        return;
-    };
-    if port.address().is_ok_and(|now| now != address)
-        && let Err(error) = port.set_address(address)
+    if lower.address != facts.spec.address
+        && let Err(error) = set_address(lower, facts.spec.address.bytes())
     {
         let name = &lower.config.name;
         tracing::warn!(lower = %name, "its address could not be put back: {error}");

@@ -33,10 +33,9 @@ impl Filters {
     pub(super) fn apply(&mut self, port: &EthPort, wanted: &RxMode) -> Result<(), DpdkError> {
         let mut why = wanted.promiscuous.then_some("a link asks for it");
         why = why.or(self.unicast(port, &wanted.unicast)?);
-        let mut allmulti = wanted.allmulti;
-        if !allmulti && !self.groups(port, &wanted.groups)? {
-            allmulti = true;
-        }
+        // Single groups go in even where all do: what is listed is what was asked.
+        let listed = self.groups(port, &wanted.groups)?;
+        let allmulti = wanted.allmulti || !listed;
         if allmulti != self.allmulti {
             match port.set_all_multicast(allmulti) {
                 Ok(()) => self.allmulti = allmulti,

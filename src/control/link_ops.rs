@@ -177,19 +177,18 @@ impl Control {
     /// Creates a link in `next`, if nothing is in the way.
     pub(super) fn create(&self, next: &mut Driver, link: &NewLink) -> Outcome<Index> {
         let (request, name) = (&link.request, link.request.name.as_deref().unwrap_or_default());
-        let taken = |next: &Driver, mac| {
+        let taken = |mac| {
             next.links().any(|link| link.own_addresses().any(|own| own == mac))
                 || next.lowers().any(|lower| lower.spec.address == mac)
         };
-        let before = next.clone();
         let lower = request.parent.and_then(|parent| {
-            let lower = before.link(parent).map_or(parent, |link| link.lower);
-            before.lower(lower)
+            let lower = next.link(parent).map_or(parent, |link| link.lower);
+            next.lower(lower)
         });
         let lower = lower.map(|lower| &*lower.spec.name).unwrap_or_default();
-        let mut derive =
-            || config::auto_address(&self.switch, lower, name, |mac| taken(&before, mac));
-        let index = next.newlink(request, &mut derive).map_err(refused)?;
+        // Made of names, so that it is the same after a restart (LC-13).
+        let derived = config::auto_address(&self.switch, lower, name, taken);
+        let index = next.newlink(request, &mut || derived).map_err(refused)?;
         for &group in &link.groups {
             next.fdb_add(index, group, false).map_err(refused)?;
         }

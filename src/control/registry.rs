@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use macvlan::driver::{self, Driver, Index};
+use macvlan::mac::MacAddr;
 use macvlan::notifier::{Chain, Context};
 
 use super::filters::Filters;
@@ -30,6 +31,10 @@ pub(super) struct Lower {
     pub(super) queue: Arc<BroadcastQueue>,
     /// What its device was told to let through.
     pub(super) filters: Filters,
+    /// The address its device and its host have.
+    pub(super) address: MacAddr,
+    /// The MTU its device has, in bytes.
+    pub(super) mtu: u32,
     /// Ends with the lower.
     pub(super) _demo: Option<DemoHost>,
 }

@@ -252,6 +252,7 @@ impl Control {
             drop_link_local: config.drop_link_local,
             ..LowerSpec::ethernet(&name, address, u32::from(config.mtu))
         };
+        let mtu = spec.mtu;
         let driver = &mut self.registry.macvlan.driver;
         let index = driver.add_lower(spec).map_err(|refusal| refusal.message)?;
         Ok(Lower {
@@ -262,6 +263,8 @@ impl Control {
             host,
             queue: Arc::default(),
             filters: Filters::default(),
+            address,
+            mtu,
             _demo: demo,
         })
     }

@@ -359,6 +359,11 @@ pub(crate) const CASES: &[Case] = &[
         "vlan 10 of lan0 is lower v already",
     ),
     case(
+        "service tags on af_packet",
+        "[[lower]]\nname = \"lan0\"\ndevice = \"net_af_packet0,iface=eth0\"\n[[lower]]\nname = \"v\"\nlower = \"lan0\"\nvlan = 10\nvlan_protocol = §\"802.1ad\"\n",
+        "hands service tags over as if they were 802.1q",
+    ),
+    case(
         "misspelt protocol",
         lan0!("[[lower]]\nname = \"v\"\nlower = \"lan0\"\nvlan = 10\nvlan_protocol = §\"8021q\"\n"),
         "did you mean \"802.1q\"?",
