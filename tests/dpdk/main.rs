@@ -43,6 +43,7 @@ const CASES: &[Case] = &[
     ("a_device_has_one_owner", ports::a_device_has_one_owner),
     ("worker_numbers_are_exclusive", ports::worker_numbers_are_exclusive),
     ("a_second_guest_is_refused", ports::a_second_guest_is_refused),
+    ("the_next_guest_is_asked_for_kicks_anew", ports::the_next_guest_is_asked_for_kicks_anew),
     ("a_vhost_port_carries_frames_both_ways", ports::a_vhost_port_carries_frames_both_ways),
     ("devices_say_what_they_can", devices::devices_say_what_they_can),
     ("kernel_devices_say_what_they_can", devices::kernel_devices_say_what_they_can),

@@ -1,9 +1,11 @@
 //! Buffers and ports: who owns what, and what goes wrong loudly.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mvswitch::dpdk::{BURST, Burst, EthOptions, EthPort, Lcore, Role, VhostOptions, VhostPort};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Bench, frame, mac, options, tag, wait_for};
 
@@ -152,6 +154,34 @@ pub(crate) fn a_second_guest_is_refused(bench: &Bench) {
     assert!(port.wake_fd().is_none());
     // The socket takes the next guest.
     drop(EthPort::attach(&device, &options(1), &bench.pool).unwrap());
+}
+
+/// A guest that leaves while a kick was asked of it takes that wish along: the
+/// next one must be asked anew, or a sleeping worker would miss its frames.
+pub(crate) fn the_next_guest_is_asked_for_kicks_anew(bench: &Bench) {
+    let lcore = Lcore::register(0, None).unwrap();
+    let (port, guest, _) = vhost_pair(bench, 1);
+    assert!(!port.ask_for_kicks(true), "nothing waits");
+    drop(guest);
+    wait_for("the end of the guest", || !port.connected());
+    // The worker wakes, and nobody is there to be told.
+    assert!(!port.ask_for_kicks(false));
+    let guest = attach_guest(bench, &port, 2);
+    assert!(!port.ask_for_kicks(true), "nothing waits");
+    let kick = port.wake_fd().expect("a descriptor for kicks");
+    let kicked = |timeout: u16| {
+        let mut fds = [PollFd::new(kick.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(timeout)) == Ok(1)
+    };
+    // Drivers kick once when they start.
+    while kicked(100) {
+        nix::unistd::read(&kick, &mut [0; 8]).unwrap();
+    }
+    let mut burst = Burst::new();
+    drop(burst.push(bench.pool.frame(&frame(mac(1), mac(2), 0, 60)).unwrap()));
+    assert_eq!(guest.tx(&lcore, &mut burst), 1);
+    assert!(kicked(2000), "no kick came");
+    assert_eq!(port.rx(&mut burst), 1);
 }
 
 pub(crate) fn a_vhost_port_carries_frames_both_ways(bench: &Bench) {
