@@ -38,6 +38,11 @@ impl Namespace {
         namespace
     }
 
+    /// Its name, as `ip netns` knows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs a command in it; panics unless it succeeds.
     #[track_caller]
     pub(crate) fn run(&self, program: &str, args: &[&str]) -> String {

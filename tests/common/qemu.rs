@@ -1,8 +1,8 @@
 //! Real Linux guests under QEMU's software emulation.
 //!
 //! Owns the QEMU processes and the initial RAM disk they boot from: busybox and
-//! the virtio modules of Debian's kernel, with a shell on the serial console.
-//! `tests/qemu/init` is the guest's first process.
+//! modules of Debian's kernel, with a shell on the serial console.
+//! `tests/qemu/init` is the first process of a guest of the switch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ const MODULES: [&str; 8] = [
 /// A kernel with an initial RAM disk.
 #[derive(Debug)]
 pub(crate) struct GuestKernel {
+    image: PathBuf,
     directory: TempDir,
 }
 
@@ -41,20 +42,36 @@ impl GuestKernel {
         set.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest-kernel"))
     }
 
-    /// Builds the initial RAM disk.
+    /// Builds the initial RAM disk of an ordinary guest.
     #[track_caller]
     pub(crate) fn build() -> Self {
-        let directory = tempfile::Builder::new().prefix("mvtest-").tempdir().unwrap();
-        let root = directory.path().join("root");
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qemu");
+        Self::with(&Self::directory(), &MODULES, &tests.join("init"), |root| {
+            fs::copy(tests.join("lease"), root.join("bin/lease")).unwrap();
+        })
+    }
+
+    /// Builds an initial RAM disk: busybox, these modules of the kernel in
+    /// `directory` in the order in which they must be loaded, a first process,
+    /// and what `fill` puts below the root.
+    #[track_caller]
+    pub(crate) fn with(
+        directory: &Path,
+        modules: &[&str],
+        init: &Path,
+        fill: impl FnOnce(&Path),
+    ) -> Self {
+        let image = directory.join("vmlinuz");
+        let work = tempfile::Builder::new().prefix("mvtest-").tempdir().unwrap();
+        let root = work.path().join("root");
         for part in ["bin", "dev", "proc", "sys", "modules"] {
             fs::create_dir_all(root.join(part)).unwrap();
         }
         fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-        let init = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qemu/init");
-        fs::copy(&init, root.join("init")).unwrap();
+        fs::copy(init, root.join("init")).unwrap();
         let mut order = String::new();
-        for module in MODULES {
-            let file = Self::directory().join(format!("{module}.ko"));
+        for module in modules {
+            let file = directory.join(format!("{module}.ko"));
             // A kernel may have a module built in.
             if file.exists() {
                 fs::copy(&file, root.join("modules").join(format!("{module}.ko"))).unwrap();
@@ -62,9 +79,11 @@ impl GuestKernel {
             }
         }
         fs::write(root.join("modules/order"), order).unwrap();
-        let pack = "cd \"$1\" && chmod 755 init && find . | cpio -o -H newc --quiet > ../initrd";
+        fill(&root);
+        let pack = "cd \"$1\" && chmod 755 init bin/* && \
+                    find . | cpio -o -H newc --quiet > ../initrd";
         run("sh", &["-c", pack, "pack", root.to_str().unwrap()]);
-        Self { directory }
+        Self { image, directory: work }
     }
 
     fn initrd(&self) -> PathBuf {
@@ -80,30 +99,43 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Powers on a guest whose network card is on the vhost-user socket; see [`Guest::booted`].
+    /// Powers on a guest whose network card is on the vhost-user socket; see
+    /// [`Guest::booted`]. Without an address it speaks IPv6, too.
     #[track_caller]
     pub(crate) fn power_on(
         kernel: &GuestKernel,
         name: &str,
         socket: &Path,
         mac: &str,
-        address: &str,
+        address: Option<&str>,
     ) -> Self {
-        let mut command = Command::new("qemu-system-x86_64");
-        command.args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"]);
-        command.args(["-accel", "tcg", "-smp", "1", "-m", "128"]);
-        // The switch reads the guest's memory, so it must be a file of its own, shared.
-        command.args(["-object", "memory-backend-memfd,id=memory,size=128M,share=on"]);
-        command.args(["-machine", "q35,memory-backend=memory"]);
-        command.arg("-chardev").arg(format!("socket,id=link,path={}", socket.display()));
-        command.args(["-netdev", "vhost-user,id=net,chardev=link"]);
+        let chardev = format!("socket,id=link,path={}", socket.display());
         // QEMU 7.2 without KVM crashes in the MSI-X set-up of vhost-user devices: vectors=0.
         let card = format!("virtio-net-pci,netdev=net,mac={mac},vectors=0,romfile=");
-        command.arg("-device").arg(card);
+        let hardware = [
+            // The switch reads the guest's memory, so it must be a file of its own, shared.
+            ["-object", "memory-backend-memfd,id=memory,size=128M,share=on"],
+            ["-machine", "q35,memory-backend=memory"],
+            ["-m", "128"],
+            ["-smp", "1"],
+            ["-chardev", &chardev],
+            ["-netdev", "vhost-user,id=net,chardev=link"],
+            ["-device", &card],
+        ];
+        let address = address.map(|address| format!("address={address}")).unwrap_or_default();
+        Self::start(kernel, name, &hardware.concat(), &address)
+    }
+
+    /// Powers on a guest with this hardware and these further words on the
+    /// kernel's command line; see [`Guest::booted`].
+    #[track_caller]
+    pub(crate) fn start(kernel: &GuestKernel, name: &str, hardware: &[&str], words: &str) -> Self {
+        let mut command = Command::new("qemu-system-x86_64");
+        command.args(["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"]);
+        command.args(["-accel", "tcg"]).args(hardware);
         command.args(["-serial", "stdio", "-monitor", "none"]);
-        command.arg("-kernel").arg(GuestKernel::directory().join("vmlinuz"));
-        command.arg("-initrd").arg(kernel.initrd());
-        command.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 address={address}"));
+        command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(kernel.initrd());
+        command.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 {words}"));
         Self { name: name.to_owned(), process: Process::start(name, &mut command) }
     }
 
@@ -117,7 +149,8 @@ impl Guest {
     /// Runs a line in the guest's shell: what it says, and its exit code.
     #[track_caller]
     pub(crate) fn shell(&mut self, line: &str, limit: Duration) -> (String, i32) {
-        let from = self.process.say(&format!("{line}; echo \"guest: code\" $?"));
+        // On a line of its own, so that `line` may be a script.
+        let from = self.process.say(&format!("{line}\necho \"guest: code\" $?"));
         let answer = |said: &str| {
             // The echo of what was typed has the words, but no number after them.
             let (answer, rest) = said.rsplit_once("guest: code ")?;
