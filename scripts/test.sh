@@ -61,7 +61,7 @@ command_of() {
         control) echo "black_box build start control" ;;
         dpdk | kernel | lowers | guests | namespace | prometheus) echo "black_box $1" ;;
         qemu) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box qemu" ;;
-        nic) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box nic" ;;
+        nic) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL-standard' standard && black_box nic" ;;
         run) echo scripts/run.sh --once ;;
     esac
 }

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mvctl::client::{Client, ClientError};
-use mvctl::proto::{LinkShow, LowerShow, Name, Request};
+use mvctl::proto::{LinkShow, LowerShow, Name, Request, RpcError};
 use mvctl::{render, runtime_dir};
 
-/// Shows the links and lowers of a running mvswitch.
+/// Shows and changes the links and lowers of a running mvswitch.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -33,6 +33,14 @@ enum Object {
     Link {
         #[command(subcommand)]
         command: ShowCommand,
+    },
+    /// Call a method of the control socket, such as link.set '{"name": "mv0", "up": false}'
+    Call {
+        /// The method
+        method: String,
+        /// Its parameters: a JSON object
+        #[arg(default_value = "{}")]
+        params: String,
     },
     /// Devices below links
     Lower {
@@ -86,6 +94,14 @@ fn run(args: &Args) -> Result<String, ClientError> {
         Name { name: name.clone() }
     };
     match &args.object {
+        Object::Call { method, params } => {
+            let params = serde_json::from_str(params).map_err(|error| {
+                let why = format!("the parameters are no JSON object: {error}");
+                ClientError::Refused(RpcError::refused("EINVAL", why))
+            })?;
+            let request = Request::new(method, Some(params)).map_err(ClientError::Refused)?;
+            Ok(format!("{}\n", show(request)?))
+        }
         Object::Link { command } => {
             let result = show(Request::LinkShow(which(command)))?;
             if args.json {

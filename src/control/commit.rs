@@ -45,10 +45,12 @@ impl Control {
         for lower in &mut self.registry.lowers {
             let Some(facts) = next.lower(lower.index) else { continue };
             let on_it = carriers.iter().filter(|(_, carrier)| *carrier == Some(lower.index));
+            let has_vlans = on_it.clone().next().is_some();
             let sharing = std::iter::once(lower.index).chain(on_it.map(|&(index, _)| index));
             let wanted = wanted(next, lower, sharing);
             let name = lower.config.name.clone();
-            program_lower(lower, facts, &wanted).map_err(|error| refuse(&name, &error))?;
+            let done = program_lower(lower, facts, &wanted, has_vlans);
+            done.map_err(|error| refuse(&name, &error))?;
         }
         Ok(())
     }
@@ -117,6 +119,7 @@ fn program_lower(
     lower: &mut Lower,
     facts: &driver::Lower,
     wanted: &RxMode,
+    has_vlans: bool,
 ) -> Result<(), DpdkError> {
     let (address, mtu) = (facts.spec.address, facts.spec.mtu);
     if lower.address != address {
@@ -136,7 +139,7 @@ fn program_lower(
     // A VLAN has no device of its own: the one that carries it was told.
     let Some(port) = lower.port.eth() else { return Ok(()) };
     let before = lower.filters.promiscuous;
-    lower.filters.apply(port, wanted)?;
+    lower.filters.apply(port, wanted, has_vlans)?;
     if let Some(why) = lower.filters.promiscuous.filter(|_| before.is_none()) {
         tracing::info!(lower = %lower.config.name, "promiscuous: {why}");
     }

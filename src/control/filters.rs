@@ -26,12 +26,20 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// Lets `port` hear what is wanted.
+    /// Lets `port`, on which there may be VLANs, hear what is wanted.
     ///
     /// # Errors
     /// The device refuses even to hear everything.
-    pub(super) fn apply(&mut self, port: &EthPort, wanted: &RxMode) -> Result<(), DpdkError> {
+    pub(super) fn apply(
+        &mut self,
+        port: &EthPort,
+        wanted: &RxMode,
+        has_vlans: bool,
+    ) -> Result<(), DpdkError> {
         let mut why = wanted.promiscuous.then_some("a link asks for it");
+        if has_vlans && port.info().driver == "net_virtio" {
+            why = why.or(Some("the device keeps tagged frames out otherwise"));
+        }
         why = why.or(self.unicast(port, &wanted.unicast)?);
         // Single groups go in even where all do: what is listed is what was asked.
         let listed = self.groups(port, &wanted.groups)?;
