@@ -45,10 +45,8 @@ impl GuestKernel {
     /// Builds the initial RAM disk of an ordinary guest.
     #[track_caller]
     pub(crate) fn build() -> Self {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qemu");
-        Self::with(&Self::directory(), &MODULES, &tests.join("init"), |root| {
-            fs::copy(tests.join("lease"), root.join("bin/lease")).unwrap();
-        })
+        let init = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/qemu/init");
+        Self::with(&Self::directory(), &MODULES, &init, |_| {})
     }
 
     /// Builds an initial RAM disk: busybox, these modules of the kernel in
@@ -99,15 +97,14 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Powers on a guest whose network card is on the vhost-user socket; see
-    /// [`Guest::booted`]. Without an address it speaks IPv6, too.
+    /// Powers on a guest whose network card is on the vhost-user socket; see [`Guest::booted`].
     #[track_caller]
     pub(crate) fn power_on(
         kernel: &GuestKernel,
         name: &str,
         socket: &Path,
         mac: &str,
-        address: Option<&str>,
+        address: &str,
     ) -> Self {
         let chardev = format!("socket,id=link,path={}", socket.display());
         // QEMU 7.2 without KVM crashes in the MSI-X set-up of vhost-user devices: vectors=0.
@@ -122,8 +119,7 @@ impl Guest {
             ["-netdev", "vhost-user,id=net,chardev=link"],
             ["-device", &card],
         ];
-        let address = address.map(|address| format!("address={address}")).unwrap_or_default();
-        Self::start(kernel, name, &hardware.concat(), &address)
+        Self::start(kernel, name, &hardware.concat(), &format!("address={address}"))
     }
 
     /// Powers on a guest with this hardware and these further words on the
