@@ -15,7 +15,11 @@ use super::bench::Rig;
 use super::{Bench, Peer, frame, mac, tag, wait_for};
 
 /// Wires with a peer at each far end; the near ends become ports.
-fn wires<'a>(bench: &'a Bench, lcore: &'a Lcore, count: usize) -> (Vec<Device>, Vec<Peer<'a>>) {
+pub(crate) fn wires<'a>(
+    bench: &'a Bench,
+    lcore: &'a Lcore,
+    count: usize,
+) -> (Vec<Device>, Vec<Peer<'a>>) {
     let wire = |number| {
         let (near, far) = bench.wire(&format!("w{number}"), 1);
         (Device::Ring(near), Peer { bench, ring: far, lcore })
@@ -23,7 +27,7 @@ fn wires<'a>(bench: &'a Bench, lcore: &'a Lcore, count: usize) -> (Vec<Device>, 
     (0..count).map(wire).unzip()
 }
 
-fn listing(sources: &[MacAddr], flags: Flags) -> LinkData {
+pub(crate) fn listing(sources: &[MacAddr], flags: Flags) -> LinkData {
     LinkData {
         flags: Some(flags.bits()),
         macaddr_mode: Some(MacaddrMode::Set.value()),
@@ -33,7 +37,7 @@ fn listing(sources: &[MacAddr], flags: Flags) -> LinkData {
 }
 
 /// Sends a frame and checks who gets it: exactly these, exactly once.
-fn expect(rig: &Rig, peers: &[Peer<'_>], from: usize, bytes: &[u8], to: &[usize]) {
+pub(crate) fn expect(rig: &Rig, peers: &[Peer<'_>], from: usize, bytes: &[u8], to: &[usize]) {
     let before = rig.totals(from).rx_packets;
     peers[from].send(bytes);
     wait_for("the frame to be taken", || rig.totals(from).rx_packets > before);
@@ -179,7 +183,7 @@ pub(crate) fn a_links_mtu_limits_copies_of_siblings_only(bench: &Bench) {
 }
 
 /// `bytes` with a tag behind the addresses.
-fn tagged(bytes: &[u8], tpid: u16, tci: u16) -> Vec<u8> {
+pub(crate) fn tagged(bytes: &[u8], tpid: u16, tci: u16) -> Vec<u8> {
     [&bytes[..12], &tpid.to_be_bytes(), &tci.to_be_bytes(), &bytes[12..]].concat()
 }
 

@@ -14,6 +14,7 @@
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;
+mod counters;
 mod devices;
 mod driver;
 mod idle;
@@ -76,6 +77,29 @@ const CASES: &[Case] = &[
     ("vlans_are_lowers_of_their_own", driver::vlans_are_lowers_of_their_own),
     ("broadcasts_wait_for_their_turn", driver::broadcasts_wait_for_their_turn),
     ("a_storm_does_not_starve_unicast", driver::a_storm_does_not_starve_unicast),
+    (
+        "rxu_08_st_02_unicast_counts_one_frame_and_its_length",
+        counters::rxu_08_st_02_unicast_counts_one_frame_and_its_length,
+    ),
+    (
+        "rxm_18_what_waits_goes_by_the_rules_of_its_replication",
+        counters::rxm_18_what_waits_goes_by_the_rules_of_its_replication,
+    ),
+    ("tx_15_a_full_wire_counts_at_the_sender", counters::tx_15_a_full_wire_counts_at_the_sender),
+    (
+        "st_01_st_04_a_full_guest_counts_at_the_receiver",
+        counters::st_01_st_04_a_full_guest_counts_at_the_receiver,
+    ),
+    (
+        "st_05_local_copies_count_their_own_length",
+        counters::st_05_local_copies_count_their_own_length,
+    ),
+    (
+        "st_06_local_unicast_counts_as_sent_whatever_becomes_of_it",
+        counters::st_06_local_unicast_counts_as_sent_whatever_becomes_of_it,
+    ),
+    ("st_08_the_lower_counts_the_wire_alone", counters::st_08_the_lower_counts_the_wire_alone),
+    ("st_10_counters_outlive_down_and_modes", counters::st_10_counters_outlive_down_and_modes),
     ("auto_idles_and_wakes_by_a_ring", idle::auto_idles_and_wakes_by_a_ring),
     ("auto_idles_and_wakes_by_a_guest", idle::auto_idles_and_wakes_by_a_guest),
 ];
