@@ -421,3 +421,25 @@ fn links_come_and_go_under_traffic() {
     switch.allow("failed to add vhost user connection");
     switch.stop();
 }
+
+/// All guests share the thread that reads their messages: one that begins a
+/// message and falls silent must not stop it.
+#[test]
+fn a_connection_that_falls_silent_stops_nobody() {
+    if !have("a_connection_that_falls_silent_stops_nobody", TESTPMD) {
+        return;
+    }
+    let mut switch = Switch::start(&two_links("4k"));
+    switch.allow("mv0.sock");
+    let mut silent = UnixStream::connect(switch.socket("mv0.sock")).unwrap();
+    // A header: GET_FEATURES, version 1, and eight bytes that never come.
+    let header = [1_u32, 1, 8].map(u32::to_ne_bytes).concat();
+    silent.write_all(&header).unwrap();
+    pause(Duration::from_millis(100));
+    let guest = Testpmd::start("b", "rxonly", &[Vdev::virtio_user(&switch.socket("mv1.sock"), B)]);
+    switch.wait_up(&["mv1"], true);
+    guest.quit();
+    switch.rpc("link.del", json!({"name": "mv0"}));
+    drop(silent);
+    switch.stop();
+}

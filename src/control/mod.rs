@@ -178,9 +178,11 @@ impl Control {
 
     fn port_changed(&mut self, index: Index) {
         let Some(link) = self.registry.links.get_mut(&index) else { return };
+        // In this order: what changes after the look is told by another message.
+        let changed = link.follow_guest(self.publisher.workers());
         let connected = link.port.carrier();
         let returned = link.connections() > 1;
-        if link.follow_guest(self.publisher.workers()) {
+        if changed {
             self.tell(index, Event::Peer { connected, returned });
         }
         self.registry.refresh_inventory(self.publisher.workers());

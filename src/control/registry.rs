@@ -102,25 +102,25 @@ impl Link {
         self.dirty.take();
         let Device::Vhost(port) = &self.port.device else { return false };
         let kick = port.wake_fd();
-        let changed = kick.is_some() != self.watched.is_some();
         let waker = workers.get(usize::from(self.worker)).map(|worker| &worker.waker);
         let same = match (&kick, &self.watched) {
             (Some(new), Some(old)) => Arc::ptr_eq(new, old),
             (None, None) => true,
             _ => false,
         };
-        if let (false, Some(waker)) = (same, waker) {
-            if let Some(old) = &self.watched {
+        if let Some(waker) = waker {
+            if let Some(old) = self.watched.as_ref().filter(|_| !same) {
                 waker.forget(old);
             }
-            if let Some(new) = &kick {
+            if let Some(new) = kick.as_ref().filter(|_| !same) {
                 watch(waker, &self.port.name, new);
             }
-            // What came before the descriptor was watched is found by polling.
+            // What came before the descriptor was watched is found by polling,
+            // and whether the guest will kick at all may have changed.
             waker.wake();
         }
         self.watched = kick;
-        changed
+        !same
     }
 
     /// Guests that have connected.

@@ -242,15 +242,19 @@ impl Forwarder {
         let mut frames = 0;
         self.budget = BUDGET;
         while self.budget > 0 {
+            let mut taken = 0;
             for _ in 0..(self.budget / links).clamp(1, BURST) {
                 let Some(frame) = segment.queue.pop() else { break };
                 // It was admitted when it came; the limit may be another now.
                 self.batch.readmit(frame, wire.max_frame, cell);
+                taken += 1;
             }
-            if self.batch.len() == 0 {
+            if taken == 0 {
                 break;
             }
-            frames += usize::from(self.batch.len());
+            frames += taken;
+            // Those dropped at once cost a turn something, too.
+            self.budget = self.budget.saturating_sub(taken - usize::from(self.batch.len()));
             segment.fib.classify(ingress, self.batch.heads(), &mut self.decisions);
             self.replicate_waiting(from);
             self.batch.release();

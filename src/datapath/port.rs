@@ -158,7 +158,8 @@ impl Port {
     /// A worker may sleep until it is told of a frame from here.
     pub(super) fn tells(&self) -> bool {
         match &self.device {
-            Device::Vhost(_) | Device::Ring(_) | Device::Vlan(_) => true,
+            Device::Ring(_) | Device::Vlan(_) => true,
+            Device::Vhost(port) => port.tells(),
             Device::Eth(port) => !port.wake_fds().is_empty(),
         }
     }

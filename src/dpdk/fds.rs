@@ -93,27 +93,40 @@ pub(super) fn tap_queues(name: &str) -> Vec<OwnedFd> {
     queues.filter_map(|fd| fd.try_clone_to_owned().ok()).collect()
 }
 
-/// Whether some connection of the listening Unix socket at `path` was closed by
-/// its peer.
-pub(super) fn has_hung_up(path: &Path) -> bool {
-    let ours = |address: &SockaddrStorage| {
+/// The connections of the Unix socket at `path`: those it accepted, or the one
+/// that was made to it.
+pub(super) fn connections(path: &Path) -> Vec<RawFd> {
+    let is_path = |address: &SockaddrStorage| {
         let bound = address.as_unix_addr().and_then(|unix| unix.path());
         bound.is_some_and(|bound| bound.as_os_str().as_bytes() == path.as_os_str().as_bytes())
     };
-    sockets(ours).into_iter().any(|fd| {
-        let mut fds = [PollFd::new(fd, PollFlags::empty())];
-        let polled = poll(&mut fds, PollTimeout::ZERO);
-        let hung_up = fds
-            .iter()
-            .filter_map(PollFd::revents)
-            .any(|events| events.contains(PollFlags::POLLHUP));
-        // The listening socket itself reports a hang-up, too: it has no peer.
-        polled.is_ok() && hung_up && !is_listening(fd)
-    })
+    let peer = |fd: &RawFd| nix::sys::socket::getpeername::<SockaddrStorage>(*fd);
+    let own = |fd: &RawFd| getsockname::<SockaddrStorage>(*fd);
+    // What listens has no peer. A guest may be in this process, too (tests).
+    let accepted: Vec<_> =
+        open().filter(|fd| peer(fd).is_ok() && own(fd).is_ok_and(|near| is_path(&near))).collect();
+    if !accepted.is_empty() {
+        return accepted;
+    }
+    open().filter(|fd| peer(fd).is_ok_and(|far| is_path(&far))).collect()
 }
 
-fn is_listening(fd: BorrowedFd<'_>) -> bool {
-    nix::sys::socket::getsockopt(&fd, nix::sys::socket::sockopt::AcceptConn).unwrap_or(true)
+/// The peer of a connection has closed it. `fd` stays open during the call.
+pub(super) fn has_hung_up(fd: RawFd) -> bool {
+    // SAFETY: the library closes a connection on the thread whose callback asks.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds.iter().filter_map(PollFd::revents).any(|events| events.contains(PollFlags::POLLHUP))
+}
+
+/// Reads and writes of the connection never wait for the peer.
+pub(super) fn unblock(fd: RawFd) {
+    // SAFETY: as above; passes numbers only.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
+    }
 }
 
 /// The sockets of this process whose own address is `wanted`.

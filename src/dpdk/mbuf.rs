@@ -235,6 +235,10 @@ impl Burst {
         receive: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16,
     ) -> usize {
         let room = u16::try_from(BURST - self.len).unwrap_or(0);
+        if room == 0 {
+            // librte_vhost takes 0 for more than that when it has an announcement.
+            return 0;
+        }
         // SAFETY: `len` <= BURST, so the place is inside or one past the array.
         let place = unsafe { self.frames.as_mut_ptr().add(self.len) };
         let received = usize::from(receive(place.cast(), room).min(room));

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_int};
 use std::fmt;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering, fence};
@@ -33,7 +33,8 @@ const FROM_GUEST: u16 = 1;
 
 /// Feature bits never offered, by their virtio numbers: checksum and
 /// segmentation offloads (the library would run its parser on what a guest
-/// writes, and other guests could not take such frames) and multi-queue.
+/// writes, and other guests could not take such frames), multi-queue and packed
+/// rings.
 const MASKED: &[u32] = &[
     0,  // CSUM
     1,  // GUEST_CSUM
@@ -46,6 +47,7 @@ const MASKED: &[u32] = &[
     13, // HOST_ECN
     14, // HOST_UFO
     22, // MQ
+    34, // RING_PACKED: the library cannot tell whether frames wait in one
 ];
 
 /// Who creates the socket.
@@ -91,6 +93,8 @@ struct Shared {
     /// The guest kicks while it is set. The worker writes it inside the gate,
     /// and `new_device` while the gate is closed.
     kicks: AtomicBool,
+    /// The guest gave no descriptor to kick: its ring must be looked at.
+    polled: AtomicBool,
     connections: AtomicU64,
     state: Mutex<State>,
     changed: Box<dyn Fn() + Send + Sync>,
@@ -102,6 +106,8 @@ struct State {
     running: bool,
     enabled: [bool; 2],
     kick: Option<Arc<OwnedFd>>,
+    /// Descriptors of the library's connections, by device id.
+    sockets: Vec<(c_int, RawFd)>,
 }
 
 impl VhostPort {
@@ -124,6 +130,7 @@ impl VhostPort {
             gates: [const { Gate::closed() }; 2],
             vid: AtomicI32::new(-1),
             kicks: AtomicBool::new(false),
+            polled: AtomicBool::new(false),
             connections: AtomicU64::new(0),
             state: Mutex::default(),
             changed: options.changed,
@@ -171,6 +178,12 @@ impl VhostPort {
         self.shared.state().kick.clone()
     }
 
+    /// A worker may sleep until the guest kicks.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        !self.shared.polled.load(Ordering::Relaxed)
+    }
+
     /// Receives behind the frames already in `burst`; returns how many.
     #[inline]
     pub fn rx(&self, burst: &mut Burst) -> usize {
@@ -210,7 +223,9 @@ impl VhostPort {
         let [_, gate] = &self.shared.gates;
         let Some(_pass) = gate.enter() else { return false };
         let vid = self.shared.vid.load(Ordering::Relaxed);
-        if self.shared.kicks.swap(wanted, Ordering::Relaxed) != wanted {
+        // A wish is repeated: what the guest was told may have been lost with a
+        // queue that was disabled meanwhile.
+        if self.shared.kicks.swap(wanted, Ordering::Relaxed) || wanted {
             // SAFETY: inside the gate the device exists.
             _ = unsafe {
                 sys::rte_vhost_enable_guest_notification(vid, FROM_GUEST, c_int::from(wanted))
@@ -246,6 +261,11 @@ impl fmt::Debug for Shared {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_kick(&self, state: &mut State, kick: Option<Arc<OwnedFd>>) {
+        state.kick = kick;
+        self.polled.store(state.running && state.kick.is_none(), Ordering::Relaxed);
     }
 
     /// Brings the gates in line with the state.
@@ -286,11 +306,14 @@ static OPERATIONS: Operations = Operations(sys::rte_vhost_device_ops {
 extern "C" fn new_connection(vid: c_int) -> c_int {
     let Some(port) = port_of(vid) else { return -1 };
     let mut state = port.state();
-    if state.connection.is_some() {
-        // A second guest on the socket would push the first one out. But a
-        // guest that comes back may be accepted before the library has seen the
-        // end of its old connection.
-        if !fds::has_hung_up(&port.path) {
+    let mut connections = fds::connections(&port.path).into_iter();
+    let new = connections.find(|fd| state.sockets.iter().all(|(_, known)| known != fd));
+    let Some(new) = new else { return -1 };
+    // All guests share the thread that reads and answers.
+    fds::unblock(new);
+    if let Some(old) = state.connection {
+        let old = state.sockets.iter().find(|(vid, _)| *vid == old);
+        if !old.is_some_and(|&(_, fd)| fds::has_hung_up(fd)) {
             let path = port.path.display();
             tracing::warn!("a second connection to {path} was refused: it has a guest");
             return -1;
@@ -299,7 +322,9 @@ extern "C" fn new_connection(vid: c_int) -> c_int {
         port.set_gates(&state);
         port.gates.iter().for_each(Gate::drain);
     }
-    *state = State { connection: Some(vid), ..State::default() };
+    let mut sockets = std::mem::take(&mut state.sockets);
+    sockets.push((vid, new));
+    *state = State { connection: Some(vid), sockets, ..State::default() };
     port.connections.fetch_add(1, Ordering::Relaxed);
     0
 }
@@ -307,8 +332,10 @@ extern "C" fn new_connection(vid: c_int) -> c_int {
 extern "C" fn destroy_connection(vid: c_int) {
     let Some(port) = port_of(vid) else { return };
     let mut state = port.state();
+    state.sockets.retain(|(known, _)| *known != vid);
     if state.connection == Some(vid) {
-        *state = State::default();
+        let sockets = std::mem::take(&mut state.sockets);
+        *state = State { sockets, ..State::default() };
     }
 }
 
@@ -325,7 +352,7 @@ extern "C" fn new_device(vid: c_int) -> c_int {
     // Whatever the previous guest had been asked.
     port.kicks.store(false, Ordering::Relaxed);
     state.running = true;
-    state.kick = kick_of(vid);
+    port.set_kick(&mut state, kick_of(vid));
     port.set_gates(&state);
     drop(state);
     (port.changed)();
@@ -342,7 +369,7 @@ extern "C" fn destroy_device(vid: c_int) {
             return;
         }
         state.running = false;
-        state.kick = None;
+        port.set_kick(&mut state, None);
         port.set_gates(&state);
     }
     port.gates.iter().for_each(Gate::drain);
@@ -361,9 +388,16 @@ extern "C" fn vring_state_changed(vid: c_int, queue: u16, enable: c_int) -> c_in
     if let Some(enabled) = state.enabled.get_mut(usize::from(queue)) {
         *enabled = enable != 0;
     }
+    if enable != 0
+        && let Some(vring) = vring_of(vid, queue).filter(|vring| vring.callfd >= 0)
+    {
+        // A worker writes to it: a counter that is full must not stop it.
+        fds::unblock(vring.callfd);
+    }
     // A kick descriptor is replaced with its queue disabled.
     if queue == FROM_GUEST && state.running {
-        state.kick = if enable != 0 { kick_of(vid) } else { None };
+        let kick = if enable != 0 { kick_of(vid) } else { None };
+        port.set_kick(&mut state, kick);
     }
     port.set_gates(&state);
     drop(state);
@@ -371,14 +405,16 @@ extern "C" fn vring_state_changed(vid: c_int, queue: u16, enable: c_int) -> c_in
     0
 }
 
-fn kick_of(vid: c_int) -> Option<Arc<OwnedFd>> {
+fn vring_of(vid: c_int, queue: u16) -> Option<sys::rte_vhost_vring> {
     // SAFETY: all-zero is a valid value of the plain C struct.
     let mut vring: sys::rte_vhost_vring = unsafe { std::mem::zeroed() };
     // SAFETY: `vring` is writable; the device exists while its callback runs.
-    let code = unsafe { sys::rte_vhost_get_vhost_vring(vid, FROM_GUEST, &raw mut vring) };
-    if code != 0 || vring.kickfd < 0 {
-        return None;
-    }
+    let code = unsafe { sys::rte_vhost_get_vhost_vring(vid, queue, &raw mut vring) };
+    (code == 0).then_some(vring)
+}
+
+fn kick_of(vid: c_int) -> Option<Arc<OwnedFd>> {
+    let vring = vring_of(vid, FROM_GUEST).filter(|vring| vring.kickfd >= 0)?;
     // SAFETY: the library holds the descriptor open while its callback runs.
     let kick = unsafe { BorrowedFd::borrow_raw(vring.kickfd) };
     kick.try_clone_to_owned().ok().map(Arc::new)

@@ -44,6 +44,10 @@ const CASES: &[Case] = &[
     ("a_device_has_one_owner", ports::a_device_has_one_owner),
     ("worker_numbers_are_exclusive", ports::worker_numbers_are_exclusive),
     ("a_second_guest_is_refused", ports::a_second_guest_is_refused),
+    (
+        "a_probe_of_the_socket_leaves_the_guest_alone",
+        ports::a_probe_of_the_socket_leaves_the_guest_alone,
+    ),
     ("the_next_guest_is_asked_for_kicks_anew", ports::the_next_guest_is_asked_for_kicks_anew),
     ("a_vhost_port_carries_frames_both_ways", ports::a_vhost_port_carries_frames_both_ways),
     ("devices_say_what_they_can", devices::devices_say_what_they_can),

@@ -156,6 +156,22 @@ pub(crate) fn a_second_guest_is_refused(bench: &Bench) {
     drop(EthPort::attach(&device, &options(1), &bench.pool).unwrap());
 }
 
+/// A look at the socket is no guest: who connects and leaves at once must not
+/// push out the one that is there.
+pub(crate) fn a_probe_of_the_socket_leaves_the_guest_alone(bench: &Bench) {
+    let lcore = Lcore::register(0, None).unwrap();
+    let (port, guest, _) = vhost_pair(bench, 1);
+    for _ in 0..20 {
+        drop(std::os::unix::net::UnixStream::connect(port.path()).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        assert!(port.connected(), "the guest lost its place to a probe");
+    }
+    let mut burst = Burst::new();
+    drop(burst.push(bench.pool.frame(&frame(mac(1), mac(2), 0, 60)).unwrap()));
+    assert_eq!(guest.tx(&lcore, &mut burst), 1);
+    wait_for("the frame", || port.rx(&mut burst) == 1);
+}
+
 /// A guest that leaves while a kick was asked of it takes that wish along: the
 /// next one must be asked anew, or a sleeping worker would miss its frames.
 pub(crate) fn the_next_guest_is_asked_for_kicks_anew(bench: &Bench) {
