@@ -42,7 +42,7 @@ fn two_guests_ping_each_other_and_the_wire() {
     let kernel = GuestKernel::build();
     let switch = Switch::start(CONFIG);
     let power_on = |name: &str, socket: &str, mac: &str, address: &str| {
-        Guest::power_on(&kernel, name, &switch.socket(socket), mac, Some(address))
+        Guest::power_on(&kernel, name, &switch.socket(socket), mac, address)
     };
     let mut a = power_on("guest a", "mv0.sock", "02:00:00:00:00:10", "10.0.0.10/24");
     let mut b = power_on("guest b", "mv1.sock", "02:00:00:00:00:11", "10.0.0.11/24");
@@ -128,7 +128,7 @@ fn guests_get_leases_and_find_neighbours() {
     let config = CONFIG.replace("\"demo\"", &format!("\"net_af_packet0,iface={}\"", veth.outer));
     let switch = Switch::start(&config);
     let power_on = |name: &str, socket: &str, mac: &str| {
-        Guest::power_on(&kernel, name, &switch.socket(socket), mac, Some("169.254.0.1/32"))
+        Guest::power_on(&kernel, name, &switch.socket(socket), mac, "169.254.0.1/32")
     };
     let mut a = power_on("guest a", "mv0.sock", "02:00:00:00:00:10");
     let mut b = power_on("guest b", "mv1.sock", "02:00:00:00:00:11");
