@@ -51,7 +51,12 @@ pub fn arguments(options: &EalOptions) -> Vec<String> {
     // Lcore 0 is the control thread; workers register themselves later.
     add(&["--lcores", &format!("0@{}", options.control_core)]);
     add(&["--file-prefix", &format!("mvswitch-{}", options.name)]);
-    add(&["-m", &options.memory_mb.to_string(), "--iova-mode=va", "--no-telemetry"]);
+    add(&["-m", &options.memory_mb.to_string(), "--no-telemetry"]);
+    // A NIC's kernel driver decides: vfio translates addresses, uio cannot, and
+    // EAL knows which it is.
+    if options.pci.is_empty() || options.memory == Memory::Small {
+        add(&["--iova-mode=va"]);
+    }
     match options.memory {
         // One file per page would run virtio-user into its limit of 8 regions.
         Memory::Huge => add(&["--in-memory", "--single-file-segments"]),
@@ -152,7 +157,7 @@ mod tests {
     fn laptop_profile_needs_no_rights_and_no_huge_pages() {
         assert_eq!(
             arguments(&options(Memory::Small)).join(" "),
-            "mvswitch --lcores 0@3 --file-prefix mvswitch-t -m 256 --iova-mode=va --no-telemetry \
+            "mvswitch --lcores 0@3 --file-prefix mvswitch-t -m 256 --no-telemetry --iova-mode=va \
              --no-huge --no-shconf --no-pci --log-level=pmd.net.vhost:debug"
         );
     }
@@ -162,6 +167,6 @@ mod tests {
         let options = EalOptions { pci: vec!["0000:8a:00.0".into()], ..options(Memory::Huge) };
         let line = arguments(&options).join(" ");
         assert!(line.contains("--in-memory --single-file-segments -a 0000:8a:00.0"), "{line}");
-        assert!(!line.contains("--no-pci"), "{line}");
+        assert!(!line.contains("--no-pci") && !line.contains("--iova-mode"), "{line}");
     }
 }
