@@ -1,11 +1,13 @@
-//! Real Linux guests under QEMU ping each other and the demo wire.
+//! Real Linux guests under QEMU talk to each other, to the demo wire and to a host.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
 use std::process::Command;
 
-use common::{Guest, GuestKernel, Namespace, Need, PATIENCE, Process, Switch, Veth, have};
+use common::{
+    Guest, GuestKernel, Namespace, Need, PATIENCE, Process, Switch, Veth, have, wait_until,
+};
 use serde_json::json;
 
 const NEEDS: &[Need] = &[
@@ -73,36 +75,68 @@ fn two_guests_ping_each_other_and_the_wire() {
     assert!(stopped.delivered >= 2 * 2 * 11 * 2, "{stopped:?}");
 }
 
-/// Asks for a lease and takes the address.
+/// Asks for a lease from the start, as a client that never had one, and takes the address.
+#[track_caller]
 fn lease(guest: &mut Guest) -> String {
-    let line = "udhcpc -i eth0 -f -n -q -t 8 -T 1 -s /bin/true";
-    let (said, code) = guest.shell(line, PATIENCE);
+    let (said, code) = guest.shell("udhcpc -i eth0 -f -n -q -t 8 -T 1 -s /bin/true", PATIENCE);
     assert_eq!(code, 0, "no lease: {said}");
     let words: Vec<&str> = said.split_whitespace().collect();
     let at = words.windows(2).position(|pair| pair == ["lease", "of"]);
     let address = words[at.unwrap_or_else(|| panic!("{said}")) + 2].to_owned();
-    guest.shell(&format!("ip addr add {address}/24 dev eth0"), PATIENCE);
+    command(
+        guest,
+        &format!("ip addr flush dev eth0 scope global; ip addr add {address}/24 dev eth0"),
+    );
     address
 }
 
-/// A fresh conversation: nobody remembers a neighbour.
-fn forget(guest: &mut Guest) {
-    guest.shell("ip neigh flush dev eth0; ip -6 neigh flush dev eth0", PATIENCE);
+/// Runs a line that must succeed; what it said.
+#[track_caller]
+fn command(guest: &mut Guest, line: &str) -> String {
+    let (said, code) = guest.shell(line, PATIENCE);
+    assert_eq!(code, 0, "{line}: {said}");
+    said
 }
 
-/// A DHCP server and an IPv6 neighbour on the wire: a host in a namespace.
+/// The neighbour tables of both families.
+#[track_caller]
+fn neighbours(guest: &mut Guest) -> String {
+    command(guest, "ip neigh show; ip -6 neigh show")
+}
+
+/// Empties the neighbour tables; the host may be back at once, for it looks for its guests.
+#[track_caller]
+fn forget(guest: &mut Guest, sibling: &str) {
+    command(guest, "ip neigh flush dev eth0; ip -6 neigh flush dev eth0");
+    let known = neighbours(guest);
+    assert!(!known.contains(sibling), "flushed, and yet there: {known}");
+}
+
+/// All answers but the first, which may be lost while the neighbour is looked for.
+#[track_caller]
+fn answers(guest: &mut Guest, address: &str) {
+    guest.ping(address, 1);
+    assert_eq!(guest.ping(address, 5), 5, "answers from {address}");
+}
+
+/// The same from the host.
+#[track_caller]
+fn host_hears(host: &Namespace, address: &str) {
+    host.ping(address, 1);
+    assert_eq!(host.ping(address, 5), 5, "answers from {address}");
+}
+
+/// The wire: a host in a namespace with a DHCP server and an IPv6 link-local address.
 fn host(veth: &Veth) -> (Namespace, Process, tempfile::TempDir) {
     let host = Namespace::new("host");
     host.adopt(&veth.inner, "10.0.0.1/24");
-    for which in ["all", "default", &veth.inner] {
-        let line = format!("echo 0 > /proc/sys/net/ipv6/conf/{which}/disable_ipv6");
-        host.run("sh", &["-c", &line]);
-    }
-    host.run("ip", &["addr", "add", "fd00::1/64", "dev", &veth.inner, "nodad"]);
+    let line = format!("echo 0 > /proc/sys/net/ipv6/conf/{}/disable_ipv6", veth.inner);
+    host.run("sh", &["-c", &line]);
+    host.run("ip", &["addr", "add", "fe80::1/64", "dev", &veth.inner, "nodad"]);
     let directory = tempfile::tempdir().unwrap();
     let (file, leases) = (directory.path().join("udhcpd.conf"), directory.path().join("leases"));
     let text = format!(
-        "start 10.0.0.100\nend 10.0.0.120\ninterface {}\nlease_file {}\npidfile {}\n\
+        "start 10.0.0.100\nend 10.0.0.120\nmax_leases 21\ninterface {}\nlease_file {}\npidfile {}\n\
          option subnet 255.255.255.0\n",
         veth.inner,
         leases.display(),
@@ -111,67 +145,107 @@ fn host(veth: &Veth) -> (Namespace, Process, tempfile::TempDir) {
     std::fs::write(&file, text).unwrap();
     std::fs::write(&leases, "").unwrap();
     let mut server = Command::new("ip");
-    server.args(["netns", "exec", host.name(), "busybox", "udhcpd", "-f"]).arg(&file);
+    // The server asks the wire for each address before it offers it; 200 ms of silence do.
+    server.args(["netns", "exec", host.name(), "busybox", "udhcpd", "-f", "-a", "200"]).arg(&file);
     (host, Process::start("udhcpd", &mut server), directory)
+}
+
+/// Switches both links over while the guests run.
+fn switch_mode(switch: &Switch, mode: &str) {
+    for link in ["mv0", "mv1"] {
+        switch.rpc("link.set", json!({"name": link, "mode": mode}));
+    }
 }
 
 #[test]
 fn guests_get_leases_and_find_neighbours() {
     const NAME: &str = "guests_get_leases_and_find_neighbours";
-    let more = [Need::Root, Need::Program("ip"), Need::Program("ethtool")];
+    const A_MAC: &str = "02:00:00:00:00:10";
+    const B_MAC: &str = "02:00:00:00:00:11";
+    // The link-local addresses that follow from the MAC addresses, and the host's.
+    const A6: &str = "fe80::ff:fe00:10%eth0";
+    const B6: &str = "fe80::ff:fe00:11%eth0";
+    const HOST6: &str = "fe80::1%eth0";
+    let more = [
+        Need::Root,
+        Need::Program("ip"),
+        Need::Program("ethtool"),
+        Need::Program("busybox"),
+        Need::Path("/proc/sys/net/ipv6"),
+    ];
     if !have(NAME, &[NEEDS, &more].concat()) {
         return;
     }
     let veth = Veth::new();
-    let (_host, mut server, _files) = host(&veth);
+    let (host, mut server, _files) = host(&veth);
     let kernel = GuestKernel::build();
     let config = CONFIG.replace("\"demo\"", &format!("\"net_af_packet0,iface={}\"", veth.outer));
     let switch = Switch::start(&config);
+    // What stands in until there is a lease.
     let power_on = |name: &str, socket: &str, mac: &str| {
         Guest::power_on(&kernel, name, &switch.socket(socket), mac, "169.254.0.1/32")
     };
-    let mut a = power_on("guest a", "mv0.sock", "02:00:00:00:00:10");
-    let mut b = power_on("guest b", "mv1.sock", "02:00:00:00:00:11");
-    for (guest, address) in [(&mut a, "fd00::10"), (&mut b, "fd00::11")] {
+    let mut a = power_on("guest a", "mv0.sock", A_MAC);
+    let mut b = power_on("guest b", "mv1.sock", B_MAC);
+    for guest in [&mut a, &mut b] {
         guest.booted();
-        let lines = [
-            "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad",
-            "echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6",
-            &format!("ip addr add {address}/64 dev eth0"),
-        ];
-        guest.shell(&lines.join("; "), PATIENCE);
+        let conf = "/proc/sys/net/ipv6/conf/eth0";
+        command(guest, &format!("echo 0 >{conf}/accept_dad && echo 0 >{conf}/disable_ipv6"));
     }
     switch.wait_up(&["mv0", "mv1"], true);
 
-    let (at_a, at_b) = (lease(&mut a), lease(&mut b));
-    assert_ne!(at_a, at_b);
-    for (guest, others) in [
-        (&mut a, [&*at_b, "10.0.0.1", "fd00::11", "fd00::1"]),
-        (&mut b, [&*at_a, "10.0.0.1", "fd00::10", "fd00::1"]),
-    ] {
+    let (a4, b4) = (lease(&mut a), lease(&mut b));
+    assert_ne!(a4, b4);
+    for (guest, others) in
+        [(&mut a, [&*b4, "10.0.0.1", B6, HOST6]), (&mut b, [&*a4, "10.0.0.1", A6, HOST6])]
+    {
         for other in others {
-            guest.ping(other, 1);
-            assert_eq!(guest.ping(other, 5), 5, "bridge: answers from {other}");
+            answers(guest, other);
+        }
+        // Nobody has these addresses: a ping that always succeeds would prove nothing.
+        for nobody in ["10.0.0.99", "fe80::99%eth0"] {
+            assert_eq!(guest.ping(nobody, 1), 0, "answers from {nobody}");
         }
     }
+    // Else its absence below would prove nothing.
+    let known = neighbours(&mut a);
+    assert!(known.contains(B_MAC), "bridge: the sibling is unknown: {known}");
+    let on_the_wire = |address: &str| address.replace("eth0", &veth.inner);
+    for address in [&*a4, &*b4, &on_the_wire(A6), &on_the_wire(B6)] {
+        host_hears(&host, address);
+    }
 
-    // Private: the wire and its services, and nothing of the neighbour.
-    for link in ["mv0", "mv1"] {
-        switch.rpc("link.set", json!({"name": link, "mode": "private"}));
-    }
-    for guest in [&mut a, &mut b] {
-        forget(guest);
-    }
-    for (guest, siblings) in [(&mut a, [&*at_b, "fd00::11"]), (&mut b, [&*at_a, "fd00::10"])] {
+    switch_mode(&switch, "private");
+    forget(&mut a, B_MAC);
+    forget(&mut b, A_MAC);
+    for (guest, siblings, mac) in [(&mut a, [&*b4, B6], B_MAC), (&mut b, [&*a4, A6], A_MAC)] {
         for sibling in siblings {
             assert_eq!(guest.ping(sibling, 2), 0, "private: answers from {sibling}");
         }
-        for wire in ["10.0.0.1", "fd00::1"] {
-            guest.ping(wire, 1);
-            assert_eq!(guest.ping(wire, 5), 5, "private: answers from {wire}");
+        for wire in ["10.0.0.1", HOST6] {
+            answers(guest, wire);
+        }
+        let known = neighbours(guest);
+        assert!(!known.contains(mac), "private: the sibling was found: {known}");
+    }
+    for address in [&*a4, &*b4, &on_the_wire(A6), &on_the_wire(B6)] {
+        host_hears(&host, address);
+    }
+    // The server gives a MAC address what it had before, so its log says what is new.
+    for (guest, before) in [(&mut a, &a4), (&mut b, &b4)] {
+        let heard = server.stderr().len();
+        assert_eq!(&lease(guest), before);
+        for answer in ["OFFER", "ACK"] {
+            let line = format!("sending {answer} to {before}");
+            wait_until(&line, PATIENCE, || server.stderr()[heard..].contains(&line));
         }
     }
-    assert_eq!(lease(&mut a), at_a, "the lease of before");
+    answers(&mut a, "10.0.0.1");
+
+    // It was the mode that kept them apart.
+    switch_mode(&switch, "bridge");
+    answers(&mut b, &a4);
+    answers(&mut a, B6);
     assert!(server.is_running(), "udhcpd ended: {}", server.stderr());
     a.power_off();
     b.power_off();
