@@ -178,6 +178,7 @@ impl EthPort {
     /// The call that failed, EINVAL for a group's address or zero; then nothing
     /// has changed.
     pub fn set_address(&self, address: [u8; 6]) -> Result<(), DpdkError> {
+        let former = self.address()?;
         let held = self.address_table()?.iter().skip(1).any(|&known| known == address);
         // Early releases would keep it twice, later ones refuse (EEXIST).
         if held {
@@ -199,6 +200,12 @@ impl EthPort {
             Ok(_) => {
                 if let Some(memberships) = self.memberships() {
                     memberships.remove_address(address)?;
+                }
+                if self.info().driver == "net_virtio" && former != address {
+                    // Its table of further addresses has the own one, too, and is
+                    // written anew only when one is added or removed.
+                    self.add_address(former)?;
+                    self.remove_address(former)?;
                 }
                 Ok(())
             }
