@@ -61,6 +61,14 @@ impl MacAddr {
         !self.is_multicast() && self.key() != 0
     }
 
+    /// A locally administered unicast address of these bits, of which 46 count
+    /// (LC-13).
+    #[must_use]
+    pub const fn local(bits: u64) -> Self {
+        let [a, b, c, d, e, f] = Self::from_key(bits).0;
+        Self([a & 0xfc | 0x02, b, c, d, e, f])
+    }
+
     /// A locally administered unicast address that depends on the parts alone,
     /// so that it survives a restart. `attempt` gives further candidates when
     /// an earlier one is taken.
@@ -78,9 +86,7 @@ impl MacAddr {
         hash ^= hash >> 33;
         hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
         hash ^= hash >> 33;
-        let mut bytes = Self::from_key(hash).0;
-        bytes[0] = bytes[0] & 0xfc | 0x02;
-        Self(bytes)
+        Self::local(hash)
     }
 }
 
@@ -143,6 +149,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<MacAddr>(), Err(MacParseError), "{text:?}");
         }
+    }
+
+    #[test]
+    fn local_addresses_are_those_of_one_device() {
+        for bits in [0, u64::MAX, 0x0102_0304_0506_0708] {
+            let address = MacAddr::local(bits);
+            assert!(address.is_valid_unicast() && address.bytes()[0] & 3 == 2, "{address}");
+        }
+        assert_eq!(MacAddr::local(0x0605_0403_0201).to_string(), "02:02:03:04:05:06");
     }
 
     #[test]

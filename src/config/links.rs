@@ -135,6 +135,14 @@ impl Sections<'_> {
             );
             return Err(source.error(&value.span(), &message));
         }
+        if value.get_ref() == "random" {
+            let taken = |address| self.addresses.has(&(lower.to_owned(), address));
+            let address = rules::random_address(taken);
+            let owner = format!("link {link} on lower {lower}");
+            // It is free: that is what was looked for.
+            _ = self.addresses.claim((lower.to_owned(), address), owner);
+            return Ok(address);
+        }
         self.claim_address(link, lower, value, "; write another or \"auto\"")
     }
 

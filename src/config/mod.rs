@@ -31,7 +31,7 @@ pub use error::{ConfigError, Position};
 pub use rules::{
     CONTROL_SOCKET, DEFAULT_MTU, MAX_MTU, MIN_MTU, auto_address, check_device, check_link_device,
     check_mtu, check_name, check_socket, check_socket_path, default_socket, device_name, is_pci,
-    parse_address, parse_mode, parse_role,
+    parse_address, parse_mode, parse_role, random_address,
 };
 
 /// A valid config.

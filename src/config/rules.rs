@@ -5,6 +5,7 @@
 //! path of this machine. Every error is one sentence: what is wrong; what to
 //! type.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 
@@ -306,6 +307,18 @@ pub fn auto_address(
             return address;
         }
         attempt = attempt.wrapping_add(1);
+    }
+}
+
+/// The address of a link that asks for `"random"`: another one each time (LC-13).
+#[must_use]
+pub fn random_address(taken: impl Fn(MacAddr) -> bool) -> MacAddr {
+    loop {
+        // The keys of a hash map are the system's random numbers.
+        let address = MacAddr::local(RandomState::new().build_hasher().finish());
+        if !taken(address) {
+            return address;
+        }
     }
 }
 

@@ -247,6 +247,16 @@ fn automatic_addresses_depend_on_names_alone_and_never_clash() {
 }
 
 #[test]
+fn random_addresses_are_others_each_time() {
+    let address = || {
+        let link = "[[macvlan]]\nname = \"a\"\nlink = \"lan0\"\naddress = \"random\"\n";
+        with_links(link).links[0].address
+    };
+    let (first, second) = (address(), address());
+    assert!(first != second && first.is_valid_unicast() && first.bytes()[0] & 2 != 0);
+}
+
+#[test]
 fn things_that_may_be_shared_are() {
     let config = parse(&format!("{LAN0}[[lower]]\nname = \"lan1\"\ndevice = \"demo,hairpin=1\"\n"));
     assert_eq!(config.unwrap().lowers.len(), 2);

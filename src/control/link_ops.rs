@@ -95,11 +95,16 @@ impl Control {
         data.bc_queue_len = request.bcqueuelen;
         data.bc_cutoff = request.bclim;
         let endpoint = self.endpoint(request).map_err(RpcError::einval)?;
-        let address = request.address.as_deref().filter(|text| *text != "auto");
+        let random = || config::random_address(|mac| self.has_address(mac)).to_string();
+        let address = match request.address.as_deref() {
+            None | Some("auto") => None,
+            Some("random") => Some(random()),
+            Some(text) => Some(text.to_owned()),
+        };
         let request = LinkRequest {
             name: Some(request.name.clone()),
             parent: Some(self.device(&request.link)?),
-            address: address.map(parse_address).transpose()?,
+            address: address.as_deref().map(parse_address).transpose()?,
             mtu: request.mtu.map(u32::from),
             up: Some(request.up.unwrap_or(true)),
             promisc: request.promisc,
@@ -111,6 +116,13 @@ impl Control {
             },
         };
         Ok(NewLink { request, groups: Vec::new(), endpoint })
+    }
+
+    /// Some lower or link has this address.
+    fn has_address(&self, mac: MacAddr) -> bool {
+        let driver = self.registry.driver();
+        driver.links().any(|link| link.own_addresses().any(|own| own == mac))
+            || driver.lowers().any(|lower| lower.spec.address == mac)
     }
 
     /// A lower or link by its name (ER-13).

@@ -64,7 +64,8 @@ pub struct LinkAdd {
     /// bridge (the default), vepa, private, passthru or source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    /// A MAC address, or `auto` (the default).
+    /// A MAC address, `auto` (the default: made of the names, the same after a
+    /// restart) or `random`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// In bytes; the lower's by default.
