@@ -47,7 +47,10 @@ impl Cell {
     pub(super) fn drop_rx(&self, reason: DropReason, frames: usize, bytes: u32) {
         if let Some(counter) = self.rx_drops.get(reason.index()) {
             counter.add(frames as u64);
-            self.rx_drop_bytes.add(u64::from(bytes));
+            // What a list consumes on its way to a sibling was sent (ST-06).
+            if reason != DropReason::SourceNodst {
+                self.rx_drop_bytes.add(u64::from(bytes));
+            }
         }
     }
 
@@ -90,7 +93,8 @@ pub struct Totals {
     /// Frames received here that were dropped because the lower's transmit
     /// queue was full (TX-15). They are counted as drops of the lower.
     pub wire_full: u64,
-    /// Bytes of the frames in `rx_drops` and `wire_full`.
+    /// Bytes of the frames in `rx_drops` and `wire_full`, but for those that a
+    /// source list consumed.
     pub rx_drop_bytes: u64,
     /// Frames received here and dropped, by [`DropReason::index`].
     pub rx_drops: [u64; DropReason::COUNT],

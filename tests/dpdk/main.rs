@@ -82,8 +82,8 @@ const CASES: &[Case] = &[
     ("broadcasts_wait_for_their_turn", driver::broadcasts_wait_for_their_turn),
     ("a_storm_does_not_starve_unicast", driver::a_storm_does_not_starve_unicast),
     (
-        "rxu_08_st_02_unicast_counts_one_frame_and_its_length",
-        counters::rxu_08_st_02_unicast_counts_one_frame_and_its_length,
+        "rxu_08_unicast_counts_one_packet_and_its_whole_length",
+        counters::rxu_08_unicast_counts_one_packet_and_its_whole_length,
     ),
     (
         "rxm_18_what_waits_goes_by_the_rules_of_its_replication",
@@ -91,19 +91,28 @@ const CASES: &[Case] = &[
     ),
     ("tx_15_a_full_wire_counts_at_the_sender", counters::tx_15_a_full_wire_counts_at_the_sender),
     (
-        "st_01_st_04_a_full_guest_counts_at_the_receiver",
-        counters::st_01_st_04_a_full_guest_counts_at_the_receiver,
+        "st_01_a_links_counters_are_sums_and_its_errors_are_drops",
+        counters::st_01_a_links_counters_are_sums_and_its_errors_are_drops,
+    ),
+    ("st_02_every_hand_over_counts", counters::st_02_every_hand_over_counts),
+    (
+        "st_04_what_cannot_be_handed_over_is_the_receivers_error",
+        counters::st_04_what_cannot_be_handed_over_is_the_receivers_error,
     ),
     (
-        "st_05_local_copies_count_their_own_length",
-        counters::st_05_local_copies_count_their_own_length,
+        "st_05_local_group_copies_count_their_own_length",
+        counters::st_05_local_group_copies_count_their_own_length,
     ),
     (
         "st_06_local_unicast_counts_as_sent_whatever_becomes_of_it",
         counters::st_06_local_unicast_counts_as_sent_whatever_becomes_of_it,
     ),
     ("st_08_the_lower_counts_the_wire_alone", counters::st_08_the_lower_counts_the_wire_alone),
-    ("st_10_counters_outlive_down_and_modes", counters::st_10_counters_outlive_down_and_modes),
+    ("st_10_counters_live_with_the_link", counters::st_10_counters_live_with_the_link),
+    (
+        "ucf_02_a_device_without_filter_hears_everything",
+        counters::ucf_02_a_device_without_filter_hears_everything,
+    ),
     ("auto_idles_and_wakes_by_a_ring", idle::auto_idles_and_wakes_by_a_ring),
     ("auto_idles_and_wakes_by_a_guest", idle::auto_idles_and_wakes_by_a_guest),
 ];
