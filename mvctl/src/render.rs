@@ -127,6 +127,13 @@ mod tests {
     #[test]
     fn looks_like_ip() {
         let link = LinkShow {
+            ifindex: 3,
+            qdisc: "noqueue".into(),
+            linkmode: "DEFAULT".into(),
+            group: "default".into(),
+            txqlen: 1000,
+            num_tx_queues: 1,
+            num_rx_queues: 1,
             ifname: "mv0".into(),
             link: "lan0".into(),
             flags: vec!["BROADCAST".into(), "UP".into()],
@@ -186,6 +193,7 @@ mod tests {
     #[test]
     fn lowers_say_what_they_hear() {
         let lower = LowerShow {
+            ifindex: 1,
             ifname: "lan0".into(),
             flags: vec!["BROADCAST".into(), "UP".into()],
             mtu: 1500,

@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use mvctl::client::{Client, ClientError};
-use mvctl::proto::{LinkAdd, LinkDel, LinkSet, LinkShow, LowerShow, Macaddr, Name, Request};
+use mvctl::proto::{LinkAdd, LinkSet, LinkShow, LowerShow, Macaddr, Name, Named, Request};
 use mvctl::runtime_dir;
 use serde::de::DeserializeOwned;
 
@@ -260,7 +260,7 @@ impl Demo {
 }
 
 fn delete(link: &LinkShow) -> Request {
-    Request::LinkDel(LinkDel { name: link.ifname.clone() })
+    Request::LinkDel(Named { name: link.ifname.clone() })
 }
 
 /// The request that makes a link as it is shown.
@@ -270,7 +270,7 @@ fn add(link: &LinkShow) -> LinkAdd {
         link: link.link.clone(),
         mode: Some(link.linkinfo.info_data.mode.clone()),
         address: Some(link.address.clone()),
-        mtu: u16::try_from(link.mtu).ok(),
+        mtu: Some(link.mtu),
         socket: link.mvswitch.socket.clone(),
         role: link.mvswitch.role.clone(),
         ..LinkAdd::default()

@@ -52,15 +52,17 @@ impl Control {
             Request::LinkAdd(link) => self.link_add(link),
             Request::LinkSet(change) => self.link_set(change).map(Answer::Now),
             Request::LinkDel(link) => self.link_del(&link.name),
-            Request::LinkAnnounce(which) => {
-                self.link_announce(which.name.as_deref()).map(Answer::Now)
-            }
+            Request::Announce(which) => self.link_announce(which.name.as_deref()).map(Answer::Now),
             Request::FilterAdd(filter) => self.filter(filter, true).map(Answer::Now),
             Request::FilterDel(filter) => self.filter(filter, false).map(Answer::Now),
             Request::LowerShow(which) => {
                 show::lowers(&self.registry, which.name.as_deref()).map(Answer::Now)
             }
             Request::LowerSet(change) => self.lower_set(change).map(Answer::Now),
+            other => Err(RpcError::refused(
+                "EOPNOTSUPP",
+                format!("{} is not carried out yet", other.method()),
+            )),
         }
     }
 
@@ -105,7 +107,7 @@ impl Control {
             name: Some(request.name.clone()),
             parent: Some(self.device(&request.link)?),
             address: address.as_deref().map(parse_address).transpose()?,
-            mtu: request.mtu.map(u32::from),
+            mtu: request.mtu,
             up: Some(request.up.unwrap_or(true)),
             promisc: request.promisc,
             allmulti: Some(request.allmulticast.unwrap_or(true)),
@@ -251,7 +253,7 @@ impl Control {
         data.bc_cutoff = request.bclim;
         let change = LinkRequest {
             address: request.address.as_deref().map(parse_address).transpose()?,
-            mtu: request.mtu.map(u32::from),
+            mtu: request.mtu,
             up: request.up,
             promisc: request.promisc,
             allmulti: request.allmulticast,

@@ -118,7 +118,7 @@ impl Control {
 
     /// `lower.set`: each change is an event (NT-01, NT-03 to NT-05).
     pub(super) fn lower_set(&mut self, request: &LowerSet) -> Outcome<Value> {
-        let LowerSet { name, up, mtu, address } = request;
+        let LowerSet { name, up, mtu, address, .. } = request;
         let Some(lower) = self.registry.lower_by_name(name) else {
             return Err(RpcError::enodev(format!("there is no lower {name}")));
         };
@@ -126,7 +126,7 @@ impl Control {
         let mut events = Vec::new();
         if let Some(mtu) = mtu {
             self.check_lower_mtu(index, *mtu)?;
-            events.push(Event::ChangeMtu(u32::from(*mtu)));
+            events.push(Event::ChangeMtu(*mtu));
         }
         if let Some(text) = address {
             let address = config::parse_address(text).map_err(RpcError::einval)?;
@@ -137,7 +137,7 @@ impl Control {
         Ok(json!({ "name": name }))
     }
 
-    fn check_lower_mtu(&self, index: Index, mtu: u16) -> Outcome<()> {
+    fn check_lower_mtu(&self, index: Index, mtu: u32) -> Outcome<()> {
         let Some(lower) = self.registry.lower(index) else { return Ok(()) };
         let carrier = lower.carrier.and_then(|carrier| self.registry.driver().lower(carrier));
         let (most, whose) = match (carrier, lower.port.eth()) {

@@ -15,6 +15,9 @@ use super::registry::{Link, Lower, Registry};
 use crate::config::{Endpoint, Role};
 use crate::datapath::Totals;
 
+/// What the kernel shows of a link that queues nothing (LC-05).
+const TX_QUEUE_LEN: u32 = 1000;
+
 /// The links, by age, or the one of this name.
 ///
 /// # Errors
@@ -64,11 +67,16 @@ fn show_link(registry: &Registry, facts: &driver::Link) -> Option<LinkShow> {
     let lower_facts = driver.lower(facts.lower)?;
     let totals = link.port.stats.totals();
     Some(LinkShow {
-        ifname: facts.name.clone(),
+        ifindex: facts.index.number(),
         link: lower_facts.spec.name.clone(),
+        ifname: facts.name.clone(),
         flags: flags(facts.up, lower_facts.passes(), facts.promisc, facts.allmulti),
         mtu: facts.mtu,
+        qdisc: if facts.up { "noqueue" } else { "noop" }.to_owned(),
         operstate: driver.oper_state(facts).name().to_owned(),
+        linkmode: "DEFAULT".to_owned(),
+        group: "default".to_owned(),
+        txqlen: TX_QUEUE_LEN,
         link_type: "ether".to_owned(),
         address: facts.address.to_string(),
         broadcast: MacAddr::BROADCAST.to_string(),
@@ -77,6 +85,8 @@ fn show_link(registry: &Registry, facts: &driver::Link) -> Option<LinkShow> {
         min_mtu: driver::MIN_MTU,
         max_mtu: lower_facts.spec.max_mtu,
         linkinfo: LinkInfo { info_kind: "macvlan".to_owned(), info_data: info(driver, facts)? },
+        num_tx_queues: 1,
+        num_rx_queues: 1,
         stats64: stats_of_link(&totals),
         mvswitch: extra(facts, link, &totals, &lower.port.stats.totals()),
     })
@@ -175,6 +185,7 @@ fn show_lower(driver: &Driver, lower: &Lower, facts: &driver::Lower) -> LowerSho
     };
     let dropped = |counts: &[u64]| counts.iter().sum();
     LowerShow {
+        ifindex: lower.index.number(),
         ifname: spec.name.clone(),
         flags: flags(spec.up, spec.carrier, filters.promiscuous.is_some(), filters.allmulti),
         mtu: spec.mtu,

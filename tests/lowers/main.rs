@@ -213,7 +213,7 @@ fn links_are_announced() {
         let head = [&BROADCAST[..], &address, &[0x80, 0x35]].concat();
         move |(_, bytes): &&(String, Vec<u8>)| bytes.starts_with(&head) && bytes[22..28] == address
     };
-    assert_eq!(rig.switch.rpc("link.announce", json!({"name": "g1"})), json!({"links": 1}));
+    assert_eq!(rig.switch.rpc("announce", json!({"name": "g1"})), json!({"links": 1}));
     let seen = rig.collect(Duration::from_millis(200));
     for address in [rig.address("g1"), mac("02:00:00:00:0b:01")] {
         let who: Vec<&str> = seen.iter().filter(rarp(address)).map(|(who, _)| &**who).collect();
@@ -221,11 +221,11 @@ fn links_are_announced() {
         assert_eq!(who, ["g2", "wire"], "{seen:02x?}");
     }
     assert_eq!(seen.len(), 4);
-    rig.switch.rpc("link.announce", json!({}));
+    rig.switch.rpc("announce", json!({}));
     let seen = rig.collect(Duration::from_millis(200));
     assert_eq!(seen.iter().filter(rarp(rig.address("g2"))).count(), 2);
     assert_eq!(seen.iter().filter(rarp(rig.address("g3"))).count(), 0, "it is down");
-    let error = rig.switch.try_rpc("link.announce", json!({"name": "g9"})).unwrap_err();
+    let error = rig.switch.try_rpc("announce", json!({"name": "g9"})).unwrap_err();
     assert_eq!(error["data"]["errno"], "ENODEV");
     rig.switch.stop();
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// JSON-RPC's own error codes.
@@ -16,7 +17,7 @@ pub const INVALID_PARAMS: i64 = -32602;
 pub const REFUSED: i64 = -32000;
 
 /// Why a request was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RpcError {
     /// One of JSON-RPC's codes, or [`REFUSED`].
     pub code: i64,
@@ -28,10 +29,13 @@ pub struct RpcError {
 }
 
 /// The machine-readable part of [`RpcError`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorData {
     /// The errno's name, such as `EEXIST`.
     pub errno: String,
+    /// Which request of a batch it was, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
 }
 
 macro_rules! refusals {
@@ -74,7 +78,11 @@ impl RpcError {
     /// Refused with the errno of this name.
     pub fn refused(errno: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code: REFUSED, message, data: Some(ErrorData { errno: errno.to_owned() }) }
+        Self {
+            code: REFUSED,
+            message,
+            data: Some(ErrorData { errno: errno.to_owned(), index: None }),
+        }
     }
 
     /// The errno's name, where there is one.
