@@ -49,7 +49,7 @@ const WIRE: Verdict = Verdict::output(Output::WIRE);
 /// See [`CompileError`].
 pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
     let links: Vec<&Link> = driver.links_of(lower).collect();
-    let rx = driver.rx_mode(lower).unwrap_or_default();
+    let hears_all = driver.hears_all_groups(lower);
     let lower = driver.lower(lower).ok_or(CompileError::NoLower(lower))?;
     if !lower.passes() {
         // TX-17: nothing goes in or out, and links, which have lost their
@@ -84,19 +84,19 @@ pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
         host: lower.spec.host != HostPort::None,
         reachable,
         filtered,
-        hears_all: rx.allmulti || rx.promiscuous,
+        hears_all,
         listed: listed.into_iter().collect(),
         fib: Fib { table, listed: listed_table, filtered, ..Fib::default() },
         groups: Vec::new(),
         lists: Vec::new(),
         members: Vec::new(),
-        rows: HashMap::new(),
+        rows: Vec::new(),
     };
     compiler.run()
 }
 
 /// Who is to receive a group frame, apart from the sender.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Receivers {
     private: bool,
     vepa: bool,
@@ -136,8 +136,8 @@ struct Compiler<'a> {
     groups: Vec<Group>,
     lists: Vec<List>,
     members: Vec<Output>,
-    /// Rows of lists made so far: senders share them.
-    rows: HashMap<Receivers, u32>,
+    /// Rows of lists made so far, a handful: senders share them.
+    rows: Vec<(Receivers, u32)>,
 }
 
 impl Compiler<'_> {
@@ -280,11 +280,11 @@ impl Compiler<'_> {
 
     /// The verdict for "these, but not the sender".
     fn group(&mut self, receivers: Receivers, except: Option<Output>) -> Verdict {
-        let row = match self.rows.get(&receivers) {
-            Some(&row) => row,
+        let row = match self.rows.iter().find(|(of, _)| *of == receivers) {
+            Some(&(_, row)) => row,
             None => {
                 let row = self.row(receivers);
-                self.rows.insert(receivers, row);
+                self.rows.push((receivers, row));
                 row
             }
         };

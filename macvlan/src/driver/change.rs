@@ -1,7 +1,7 @@
 //! changelink and what rtnetlink does around it: address, MTU, flags, filters.
 
 use super::create::{check_mtu_fits, check_mtu_range};
-use super::{Driver, Index, Link};
+use super::{Driver, Index, Link, no_device};
 use crate::errno::{Errno, Refusal};
 use crate::mac::MacAddr;
 use crate::mode::{MacaddrMode, Mode};
@@ -18,12 +18,13 @@ impl Driver {
         if request.data.is_some() {
             request.validate()?;
         }
-        let before = self.find_link(link)?.clone();
-        let lower = self.lower(before.lower).cloned();
+        let before = self.links.get(&link).ok_or_else(|| no_device(link))?.clone();
+        let lower = self.lowers.iter().find(|lower| lower.index == before.lower).cloned();
         let outcome = self.change(link, request);
         if outcome.is_err() {
-            if let Some(before) = lower {
-                self.with_lower(before.index, |lower| *lower = before);
+            let changed = self.lowers.iter_mut().find(|lower| lower.index == before.lower);
+            if let Some((changed, before)) = changed.zip(lower) {
+                *changed = before;
             }
             self.links.insert(link, before);
         }

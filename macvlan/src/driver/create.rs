@@ -1,6 +1,7 @@
 //! newlink and dellink: how links come and go.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{
     BC_CUTOFF, BC_QUEUE_LEN, DeviceKind, Driver, Index, Link, Lower, MAX_ADDRESSES, MAX_MTU,
@@ -37,7 +38,7 @@ impl Driver {
             Errno::Einval.because(format!("{name} needs a device below: name a lower"))
         })?;
         // LC-11: on a link means beside it.
-        let lower = self.links.get(&parent).map_or(parent, |link| link.lower);
+        let lower = self.link(parent).map_or(parent, |link| link.lower);
         let lower = self.lower(lower).ok_or_else(|| no_device(parent))?;
         let mtu = request.mtu.unwrap_or(lower.spec.mtu);
         check_mtu_fits(mtu, lower)?;
@@ -147,7 +148,7 @@ impl Driver {
             port.bc_cutoff = cutoff.unwrap_or(port.bc_cutoff);
             lower.links.push(index);
         });
-        self.links.insert(index, link);
+        self.links.insert(index, Arc::new(link));
     }
 
     /// Deletes a link (LC-21); with the last one the lower gets its own address

@@ -1,6 +1,8 @@
 //! What the driver does when something happens to a lower (section 7).
 
-use super::{Driver, Index};
+use std::sync::Arc;
+
+use super::{Driver, Index, Link};
 use crate::errno::{Errno, Refusal};
 use crate::mac::MacAddr;
 use crate::mode::Mode;
@@ -85,9 +87,8 @@ impl Driver {
     /// NT-03: links are cut to the lower's MTU; raising it raises nobody.
     fn lower_mtu_changed(&mut self, device: Index, mtu: u32) {
         self.with_lower(device, |lower| lower.spec.mtu = mtu);
-        for link in self.links.values_mut().filter(|link| link.lower == device) {
-            link.mtu = link.mtu.min(mtu);
-        }
+        let cut = |link: &&mut Arc<Link>| link.lower == device && link.mtu > mtu;
+        self.links.values_mut().filter(cut).for_each(|link| Arc::make_mut(link).mtu = mtu);
     }
 
     fn lower_address_changed(&mut self, device: Index, address: MacAddr) -> Result<(), Refusal> {
@@ -102,11 +103,11 @@ impl Driver {
             }
         }
         // NT-05: a passthru link follows, and the address is the one to keep.
-        for link in self.links.values_mut().filter(|link| link.lower == device) {
-            if link.mode == Mode::Passthru {
-                link.address = address;
-            }
-        }
+        let follows = |link: &&mut Arc<Link>| link.lower == device && link.mode == Mode::Passthru;
+        self.links
+            .values_mut()
+            .filter(follows)
+            .for_each(|link| Arc::make_mut(link).address = address);
         self.with_lower(device, |lower| {
             lower.spec.address = address;
             if let Some(port) = lower.port.as_mut().filter(|port| port.passthru) {

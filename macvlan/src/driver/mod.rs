@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use crate::errno::{Errno, Refusal};
 use crate::mac::MacAddr;
@@ -274,12 +275,13 @@ impl OperState {
     }
 }
 
-/// All lowers and links.
+/// All lowers and links. A clone shares what is not changed afterwards: that is
+/// how a change is tried out, and how two states are compared.
 #[derive(Clone, Debug, Default)]
 pub struct Driver {
     last: u32,
-    lowers: Vec<Lower>,
-    links: BTreeMap<Index, Link>,
+    lowers: Vec<Arc<Lower>>,
+    links: BTreeMap<Index, Arc<Link>>,
 }
 
 impl Driver {
@@ -290,20 +292,27 @@ impl Driver {
     pub fn add_lower(&mut self, spec: LowerSpec) -> Result<Index, Refusal> {
         self.check_name_is_free(&spec.name)?;
         let index = self.next_index();
-        self.lowers.push(Lower { index, spec, port: None, links: Vec::new() });
+        self.lowers.push(Arc::new(Lower { index, spec, port: None, links: Vec::new() }));
         Ok(index)
     }
 
     /// The lower of this number.
     #[must_use]
     pub fn lower(&self, index: Index) -> Option<&Lower> {
-        self.lowers.iter().find(|lower| lower.index == index)
+        self.lowers.iter().map(|lower| &**lower).find(|lower| lower.index == index)
     }
 
     /// The link of this number.
     #[must_use]
     pub fn link(&self, index: Index) -> Option<&Link> {
-        self.links.get(&index)
+        self.links.get(&index).map(|link| &**link)
+    }
+
+    /// The link is the same in both, down to the last fact.
+    #[must_use]
+    pub fn shares_link(&self, other: &Self, link: Index) -> bool {
+        let both = self.links.get(&link).zip(other.links.get(&link));
+        both.is_some_and(|(a, b)| Arc::ptr_eq(a, b))
     }
 
     /// The device of this name.
@@ -316,19 +325,19 @@ impl Driver {
 
     /// All lowers, in the order they were added.
     pub fn lowers(&self) -> impl Iterator<Item = &Lower> {
-        self.lowers.iter()
+        self.lowers.iter().map(|lower| &**lower)
     }
 
     /// All links, by age.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
-        self.links.values()
+        self.links.values().map(|link| &**link)
     }
 
     /// The links of a lower, by age: the order of their slots in its
     /// forwarding state.
     pub fn links_of(&self, lower: Index) -> impl Iterator<Item = &Link> {
         let links = self.lower(lower).map(|lower| &*lower.links).unwrap_or_default();
-        links.iter().filter_map(|link| self.links.get(link))
+        links.iter().filter_map(|&link| self.link(link))
     }
 
     /// A link as dumps show it.
@@ -376,16 +385,16 @@ impl Driver {
 
     fn with_lower(&mut self, index: Index, change: impl FnOnce(&mut Lower)) {
         if let Some(lower) = self.lowers.iter_mut().find(|lower| lower.index == index) {
-            change(lower);
+            change(Arc::make_mut(lower));
         }
     }
 
     fn find_link(&self, index: Index) -> Result<&Link, Refusal> {
-        self.links.get(&index).ok_or_else(|| no_device(index))
+        self.link(index).ok_or_else(|| no_device(index))
     }
 
     fn link_mut(&mut self, index: Index) -> Result<&mut Link, Refusal> {
-        self.links.get_mut(&index).ok_or_else(|| no_device(index))
+        self.links.get_mut(&index).map(Arc::make_mut).ok_or_else(|| no_device(index))
     }
 
     /// What a link lists and has joined fits the tables of its lower, together

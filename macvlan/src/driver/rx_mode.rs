@@ -29,18 +29,30 @@ impl Driver {
     pub fn rx_mode(&self, lower: Index) -> Option<RxMode> {
         self.lower(lower)?;
         let mut mode = RxMode::default();
+        let mut unicast = Vec::new();
         for link in self.links_of(lower).filter(|link| link.up) {
             if link.mode == Mode::Passthru {
                 // UCF-05: its own promiscuity does not matter.
                 mode.promiscuous |= !link.flags.contains(Flags::NOPROMISC);
             } else {
-                mode.unicast.extend(link.own_addresses());
+                unicast.extend(link.own_addresses());
                 mode.promiscuous |= link.promisc;
             }
-            mode.unicast.extend(&link.unicast);
+            unicast.extend(&link.unicast);
             mode.groups.extend(&link.groups);
             mode.allmulti |= link.allmulti;
         }
+        // At once, which sorts them once.
+        mode.unicast = unicast.into_iter().collect();
         Some(mode)
+    }
+
+    /// A lower hears all groups, because of its links (MCF-07).
+    #[must_use]
+    pub(crate) fn hears_all_groups(&self, lower: Index) -> bool {
+        self.links_of(lower).filter(|link| link.up).any(|link| match link.mode {
+            Mode::Passthru => link.allmulti || !link.flags.contains(Flags::NOPROMISC),
+            _ => link.allmulti || link.promisc,
+        })
     }
 }
