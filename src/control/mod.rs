@@ -16,6 +16,7 @@ mod link_ops;
 mod lower_ops;
 mod memory;
 mod ports;
+mod program;
 mod publish;
 mod registry;
 mod show;

@@ -16,7 +16,7 @@ use super::filters::Filters;
 use super::ports::Opener;
 use super::publish::{Publisher, add};
 use super::registry::{Host, Lower, Registry};
-use super::{Control, Handle, InventoryHandle, Profile, commit, interface, lower_ops, show};
+use super::{Control, Handle, InventoryHandle, Profile, interface, lower_ops, program, show};
 use crate::config::{Config, Endpoint, Idle, LinkConfig, LowerConfig, LowerDevice, is_pci};
 use crate::datapath::{Device, IdlePolicy, Port, Shared, Totals, Worker, WorkerOptions};
 use crate::dpdk::{self, Eal, EalOptions, Pool};
@@ -312,7 +312,7 @@ impl Control {
         let mut sum = publisher.stop();
         // A passthru link's address was the lower's: it gets its own back (LC-19).
         for lower in &registry.lowers {
-            commit::restore_address(lower, registry.driver());
+            program::restore_address(lower, registry.driver());
         }
         drop(registry);
         stats.iter().for_each(|(stats, is_vlan)| add(&mut sum, &stats.totals(), *is_vlan));
