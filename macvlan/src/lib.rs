@@ -14,6 +14,7 @@
 pub mod driver;
 pub mod drop;
 pub mod errno;
+pub mod explain;
 pub mod fib;
 pub mod mac;
 pub mod mode;
