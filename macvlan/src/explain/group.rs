@@ -7,7 +7,7 @@ use crate::drop::DropReason;
 use crate::mac::MacAddr;
 use crate::mode::Mode;
 
-/// A row of the matrix: links of which modes get copies, by whose leave.
+/// A row of the matrix: links in which modes get copies.
 struct Row {
     id: &'static str,
     modes: &'static [Mode],
@@ -23,107 +23,117 @@ const FROM_BRIDGE: Row = Row { id: "RXM-03", modes: &[Mode::Vepa] };
 /// Sent by a bridge link.
 const SENT: Row = Row { id: "TX-08", modes: &[Mode::Bridge] };
 
-/// Why a row does not want a link.
-fn why_not(link: &Link) -> &'static str {
-    match link.mode {
-        Mode::Source => "source: by its list only",
-        Mode::Bridge => "bridge: had its copy when it was sent",
-        mode => mode.name(),
+impl Row {
+    /// Why it does not want a link in this mode.
+    fn why_not(&self, mode: Mode) -> &'static str {
+        match mode {
+            Mode::Source if self.id != SENT.id => "source: by its list only",
+            Mode::Bridge => "bridge: had its copy when it was sent",
+            Mode::Private | Mode::Vepa | Mode::Passthru | Mode::Source => mode.name(),
+        }
     }
 }
 
-impl<'a> Case<'a> {
+impl Case<'_> {
     pub(super) fn group_from_wire(&mut self) {
-        let (lower, dst, src) = (self.name(), self.dst, self.src);
+        let (dst, src) = (self.dst, self.src);
         let sender = self.up_with(src);
-        let back = sender.and_then(|link| match link.mode {
-            Mode::Private => Some("RXM-04"),
-            Mode::Passthru => Some("RXM-05"),
-            Mode::Source => Some("RXM-06"),
-            Mode::Vepa | Mode::Bridge => None,
-        });
-        if let (Some(id), Some(link)) = (back, sender) {
+        if let Some(link) = sender
+            && let Some(id) = back_to_sender(link.mode)
+        {
             self.give(Place::Link(link.index));
-            let text = format!(
-                "{} has {src} and is in {} mode: reflected, its frame comes back to it alone, unfiltered",
-                link.name, link.mode
+            let (name, mode) = (&link.name, link.mode);
+            return say!(
+                self,
+                id,
+                "{name} has {src} and is in {mode} mode: its frame, reflected by a switch, comes \
+                 back to it alone, unfiltered"
             );
-            return self.rule(id, text);
         }
         if self.head.is_pause() {
             let host = self.give_to_host(DropReason::NoMember);
-            return self
-                .rule("RXM-14", format!("PAUSE frames are not replicated to links: {host}"));
+            return say!(self, "RXM-14", "PAUSE frames are not replicated to links: {host}");
         }
-        let from_host = self.reachable() && src == self.lower.spec.address;
         let rx = self.driver.rx_mode(self.lower.index).unwrap_or_default();
-        if !port_hears(&rx, dst) {
-            self.unheard(from_host);
-            return;
+        let from_host = self.reachable() && src == self.lower.spec.address;
+        if port_hears(&rx, dst) {
+            let row = self.row(sender, from_host);
+            let copies = self.replicate(&row, sender);
+            self.queue(&rx, copies);
+        } else {
+            self.unheard();
         }
-        let row = match sender {
-            _ if from_host => {
-                self.rule("reachable", format!("{src} is the address of the host of {lower}, which is reachable: it counts as a link in bridge mode"));
-                self.rule("RXM-03", "reflected, its frame is for links in vepa mode");
-                FROM_BRIDGE
-            }
-            Some(link) if link.mode == Mode::Vepa => {
-                self.rule("RXM-02", format!("{} has {src} and is in vepa mode: reflected, its frame is for links in vepa and bridge mode", link.name));
-                FROM_VEPA
-            }
-            Some(link) => {
-                self.rule("RXM-03", format!("{} has {src} and is in bridge mode: reflected, its frame is for links in vepa mode", link.name));
-                FROM_BRIDGE
-            }
-            None => {
-                self.say_down(src, "counts as nobody");
-                self.rule(
-                    "RXM-01",
-                    format!("no link that is up has {src}: a frame from outside is for all links"),
-                );
-                OUTSIDE
-            }
+        if from_host {
+            return say!(self, "RXM-03", "the host sent it: it does not get it back");
+        }
+        let host = self.give_to_host(DropReason::NoMember);
+        say!(self, "RXM-10", "groups are for the host besides: {host}");
+    }
+
+    /// The row of the matrix, by who sent the frame.
+    fn row(&mut self, sender: Option<&Link>, from_host: bool) -> Row {
+        let (lower, src) = (self.name(), self.src);
+        if from_host {
+            self.say_reachable();
+            say!(
+                self,
+                "RXM-03",
+                "{src} is the address of the host: its frame, reflected by a switch, is for links \
+                 in vepa mode"
+            );
+            return FROM_BRIDGE;
+        }
+        let Some(Link { name, mode, .. }) = sender else {
+            self.say_down(src, "counts as nobody");
+            say!(self, "RXM-01", "no link of {lower} that is up has {src}: for all links");
+            return OUTSIDE;
         };
-        let copies = self.replicate(&row, sender);
-        self.queue(&rx, copies);
-        self.host_besides(from_host);
+        let (row, modes) = match mode {
+            Mode::Vepa => (FROM_VEPA, "vepa and bridge"),
+            _ => (FROM_BRIDGE, "vepa"),
+        };
+        say!(
+            self,
+            row.id,
+            "{name} has {src} and is in {mode} mode: its frame, reflected by a switch, is for \
+             links in {modes} mode"
+        );
+        row
     }
 
     /// RXM-11: the lower's own filter has nothing for any link.
-    fn unheard(&mut self, from_host: bool) {
+    fn unheard(&mut self) {
         let (lower, dst) = (self.name(), self.dst);
         if let Some(link) = self.links.iter().find(|link| link.up && link.promisc) {
-            let text = format!(
-                "{} is promiscuous, but with nopromisc that does not open {lower}",
-                link.name
+            let name = &link.name;
+            say!(
+                self,
+                "UCF-05",
+                "{name} is promiscuous, but with nopromisc it does not make {lower} so"
             );
-            self.rule("UCF-05", text);
         }
-        self.rule("RXM-11", format!("no link of {lower} that is up hears {dst}: none gets a copy"));
-        self.host_besides(from_host);
-    }
-
-    fn host_besides(&mut self, from_host: bool) {
-        if from_host {
-            return self.rule("RXM-03", "the host sent it: it does not get it back");
-        }
-        let host = self.give_to_host(DropReason::NoMember);
-        self.rule("RXM-10", format!("groups are for the host besides: {host}"));
+        say!(self, "RXM-11", "no link of {lower} that is up hears {dst}: no copies");
     }
 
     /// From a bridge link, or else from the host as one.
     pub(super) fn group_from_member(&mut self, sender: Option<&Link>) {
-        let name = sender.map_or("the host", |link| &link.name);
         self.give(Place::Wire);
         if self.head.is_pause() {
-            return self
-                .rule("TX-09", format!("PAUSE frames go to the wire only, also those of {name}"));
+            return say!(self, "TX-09", "PAUSE frames go to the wire only");
         }
-        self.rule("TX-08", format!("what {name} sends to a group goes to the wire, and to siblings in bridge mode directly"));
+        let name = sender.map_or("the host", |link| &link.name);
+        let reached = sender.is_some() && self.reachable();
+        let hint = if sender.is_none() || reached { "" } else { ", not to the host" };
+        say!(
+            self,
+            "TX-08",
+            "what {name} sends to a group goes to the wire and directly to members in bridge \
+             mode{hint}"
+        );
         self.replicate(&SENT, sender);
-        if sender.is_some() && self.reachable() {
+        if reached {
             self.give(Place::Host);
-            self.rule("reachable", format!("the host of {} is reachable, as if it were a link in bridge mode: it gets a copy", self.name()));
+            self.say_reachable();
         }
     }
 
@@ -139,7 +149,7 @@ impl<'a> Case<'a> {
             } else if sender.is_some_and(|sender| sender.index == link.index) {
                 not_wanted.push(format!("{} (the sender)", link.name));
             } else if !row.modes.contains(&link.mode) {
-                not_wanted.push(format!("{} ({})", link.name, why_not(link)));
+                not_wanted.push(format!("{} ({})", link.name, row.why_not(link.mode)));
             } else if link.hears_all() || dst == MacAddr::BROADCAST {
                 all.push(link);
             } else if link.groups.contains(&dst) {
@@ -149,76 +159,85 @@ impl<'a> Case<'a> {
             }
         }
         if let Some(links) = list(not_wanted.into_iter()) {
-            self.rule(row.id, format!("left out: {links}"));
+            say!(self, row.id, "left out: {links}");
         }
         if let Some(links) = names(&down) {
-            self.rule("LC-34", format!("left out, being down: {links}"));
+            say!(self, "LC-34", "left out, being down: {links}");
         }
         if let Some(links) = names(&all) {
             if dst == MacAddr::BROADCAST {
-                self.rule("MCF-04", format!("every link hears broadcasts: {links}"));
+                say!(self, "MCF-04", "broadcasts are heard by every link: {links}");
             } else {
-                self.rule(
-                    "MCF-05",
-                    format!("hearing all groups, by allmulticast or promisc: {links}"),
-                );
+                say!(self, "MCF-05", "hearing all groups, by allmulticast or promisc: {links}");
             }
         }
         if let Some(links) = names(&joined) {
-            self.rule("MCF-01", format!("having joined {dst}: {links}"));
+            say!(self, "MCF-01", "having joined {dst}: {links}");
         }
         if let Some(links) = names(&deaf) {
-            self.rule("MCF-01", format!("left out, not having joined {dst}: {links}"));
+            say!(self, "MCF-01", "left out, not having joined {dst}: {links}");
         }
-        let copies = all.iter().chain(&joined);
-        let copy = |link: &&Link| Receiver {
+        let copies = all.iter().chain(&joined).map(|link| Receiver {
             place: Place::Link(link.index),
             multicast: true,
             queued: false,
-        };
-        self.receivers.extend(copies.clone().map(copy));
-        copies.count()
+        });
+        self.receivers.extend(copies);
+        all.len() + joined.len()
     }
 
     /// Whether the copies for links, if there are any, may wait.
     fn queue(&mut self, rx: &RxMode, copies: usize) {
-        let (lower, dst, limit) = (self.name(), self.dst, self.lower.bc_cutoff());
         if copies == 0 {
             return;
         }
-        let members =
-            self.links.iter().filter(|link| link.up && link.groups.contains(&dst)).count();
-        let few = i32::try_from(members).is_ok_and(|members| members <= limit);
+        let (lower, dst, limit) = (self.name(), self.dst, self.lower.bc_cutoff());
+        let joined = self.links.iter().filter(|link| link.up && link.groups.contains(&dst));
+        let joined = joined.count();
+        let few = i32::try_from(joined).is_ok_and(|joined| joined <= limit);
         if limit < 0 {
-            return self.rule(
-                "MCF-09",
-                format!("bclim {limit}: nothing waits in the broadcast queue of {lower}"),
-            );
+            return say!(self, "MCF-09", "bclim of {lower} is {limit}: no copy may wait");
         }
         if dst == MacAddr::BROADCAST {
-            self.rule("MCF-09", "broadcasts may wait in the broadcast queue");
-        } else if rx.allmulti || rx.promiscuous {
-            self.rule(
-                "MCF-07",
-                format!("{lower} hears all groups: all of them may wait in the broadcast queue"),
-            );
+            say!(self, "MCF-09", "copies of broadcasts may wait in the queue");
+        } else if hears_all(rx) {
+            say!(self, "MCF-07", "{lower} hears all groups: copies of all may wait in the queue");
         } else if few {
-            return self.rule("MCF-09", format!("joined by {members}, within bclim {limit}: no copy waits in the broadcast queue"));
+            return say!(self, "MCF-09", "{joined} joined, bclim is {limit}: no copy may wait");
         } else {
-            self.rule("MCF-09", format!("joined by {members}, above bclim {limit}: copies may wait in the broadcast queue"));
+            say!(self, "MCF-09", "{joined} joined, bclim is {limit}: copies may wait in the queue");
         }
         for receiver in self.receivers.iter_mut().filter(|receiver| receiver.multicast) {
             receiver.queued = true;
         }
-        let text = match self.driver.bc_queue_len_used(self.lower.index) {
-            0 => "bcqueuelen is 0 for all links: the queue holds nothing, and the copies are dropped as bc_queue_full".into(),
-            length => format!("the links of {lower} ask for a broadcast queue of {length} frames"),
-        };
-        self.rule("BCQ-01", text);
+        match self.driver.bc_queue_len_used(self.lower.index) {
+            0 => say!(
+                self,
+                "BCQ-01",
+                "bcqueuelen is 0: the queue of {lower} holds nothing, and copies for links are \
+                 dropped as bc_queue_full"
+            ),
+            length => say!(self, "BCQ-01", "{lower} is asked for a queue of {length} frames"),
+        }
     }
 }
 
-/// What the lower lets through to some link (MCF-02, MCF-07).
+/// The row of a sender that alone gets its frame back.
+fn back_to_sender(mode: Mode) -> Option<&'static str> {
+    match mode {
+        Mode::Private => Some("RXM-04"),
+        Mode::Passthru => Some("RXM-05"),
+        Mode::Source => Some("RXM-06"),
+        Mode::Vepa | Mode::Bridge => None,
+    }
+}
+
+/// What the lower lets through to some link (MCF-02).
 fn port_hears(rx: &RxMode, group: MacAddr) -> bool {
-    rx.allmulti || rx.promiscuous || group == MacAddr::BROADCAST || rx.groups.contains(&group)
+    hears_all(rx) || group == MacAddr::BROADCAST || rx.groups.contains(&group)
+}
+
+/// MCF-07.
+fn hears_all(rx: &RxMode) -> bool {
+    rx.allmulti || rx.promiscuous
 }

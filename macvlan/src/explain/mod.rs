@@ -11,6 +11,13 @@ use crate::fib::Head;
 use crate::mac::MacAddr;
 use crate::mode::{Flags, Mode};
 
+/// Notes a rule: its id, and a sentence as `format!` takes it.
+macro_rules! say {
+    ($case:expr, $id:expr, $($sentence:tt)+) => {
+        $case.rules.push($crate::explain::Rule { id: $id, text: format!($($sentence)+) })
+    };
+}
+
 mod group;
 mod unicast;
 mod words;
@@ -112,10 +119,6 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn rule(&mut self, id: &'static str, text: impl Into<String>) {
-        self.rules.push(Rule { id, text: text.into() });
-    }
-
     fn give(&mut self, place: Place) {
         self.receivers.push(Receiver { place, multicast: false, queued: false });
     }
@@ -156,27 +159,24 @@ impl<'a> Case<'a> {
     }
 
     fn lower_down(&mut self) {
-        let why = if self.lower.spec.up { "has no carrier" } else { "is administratively down" };
-        let text = format!("{} {why}: nothing goes in or out, nor between its links", self.name());
-        self.rule("TX-17", text);
+        let (lower, spec) = (self.name(), &self.lower.spec);
+        let why = if spec.up { "has no carrier" } else { "is administratively down" };
         self.reason = DropReason::LowerDown;
+        say!(self, "TX-17", "{lower} {why}: nothing goes in or out, nor between its links");
     }
 
     /// A frame from the wire.
     fn wire(&mut self) {
         if self.lower.spec.drop_link_local && self.head.is_link_local() {
             let host = self.give_to_host(DropReason::LinkLocal);
-            let text = format!(
-                "{} keeps link-local groups such as {} off its links: {host}",
-                self.name(),
-                self.dst
+            let (lower, dst) = (self.name(), self.dst);
+            return say!(
+                self,
+                "drop_link_local",
+                "{lower} keeps link-local groups such as {dst} off its links: {host}"
             );
-            return self.rule("drop_link_local", text);
         }
-        if self.is_private_hairpin() {
-            return;
-        }
-        if self.source_lists() {
+        if self.is_private_hairpin() || self.source_lists() {
             return;
         }
         if self.head.is_group() { self.group_from_wire() } else { self.unicast_from_wire() }
@@ -184,46 +184,49 @@ impl<'a> Case<'a> {
 
     /// A frame from the host.
     fn host(&mut self) {
-        let lower = self.name();
         if self.reachable() {
-            let text =
-                format!("the host of {lower} is reachable: it sends as a link in bridge mode does");
-            self.rule("reachable", text);
+            self.say_reachable();
             return self.member(None);
         }
-        self.rule(
-            "TX-10",
-            format!("what the host of {lower} sends goes to the wire: links never see it"),
-        );
         self.give(Place::Wire);
+        let lower = self.name();
+        say!(self, "TX-10", "what the host of {lower} sends goes to the wire: links never see it");
     }
 
     /// A frame from a link.
     fn link(&mut self, link: &Link) {
-        let name = &link.name;
+        let (name, lower, src, dst) = (&link.name, self.name(), self.src, self.dst);
         if !link.up {
             self.reason = DropReason::LinkDown;
-            return self
-                .rule("link_down", format!("{name} is down: what its guest sends is dropped"));
+            return say!(self, "link_down", "{name} is down: what its guest sends is dropped");
         }
-        if link.spoof_check && !link.own_addresses().any(|own| own == self.src) {
+        if link.spoof_check && !link.own_addresses().any(|own| own == src) {
             self.reason = DropReason::Spoofed;
-            let text = format!("{} is no address of {name}, which may use no others", self.src);
-            return self.rule("spoof_check", text);
+            return say!(self, "spoof_check", "{name} may send from its own addresses, not {src}");
         }
         if self.lower.spec.drop_link_local && self.head.is_link_local() {
             self.reason = DropReason::LinkLocal;
-            let text = format!(
-                "{} takes no frames to link-local groups such as {} from its links",
-                self.name(),
-                self.dst
+            return say!(
+                self,
+                "drop_link_local",
+                "{lower} takes nothing to link-local groups such as {dst} from its links"
             );
-            return self.rule("drop_link_local", text);
         }
         match link.mode {
             Mode::Bridge => self.member(Some(link)),
-            _ => self.only_to_wire(link),
+            Mode::Private | Mode::Vepa | Mode::Passthru | Mode::Source => self.only_to_wire(link),
         }
+    }
+
+    /// What all modes but bridge do with whatever they send.
+    fn only_to_wire(&mut self, link: &Link) {
+        self.give(Place::Wire);
+        let (name, mode) = (&link.name, link.mode);
+        let id = if mode == Mode::Passthru && self.head.is_group() { "TX-16" } else { "TX-01" };
+        let sibling = self.up_with(self.dst).filter(|other| other.index != link.index);
+        let hint = sibling.map(|to| format!("; {} gets it if a switch reflects it", to.name));
+        let hint = hint.unwrap_or_default();
+        say!(self, id, "{name} is in {mode} mode: all it sends goes to the wire{hint}");
     }
 
     /// A frame from a member in bridge mode: a link, or else the host.
@@ -235,46 +238,45 @@ impl<'a> Case<'a> {
         }
     }
 
+    fn say_reachable(&mut self) {
+        let lower = self.name();
+        say!(self, "reachable", "the host of {lower} is one more member in bridge mode");
+    }
+
     /// Copies by the sender's address. Whether nobody else may get the frame.
     fn source_lists(&mut self) -> bool {
         let src = self.src;
-        let (mut copied, mut idle, mut lost, mut consuming) = (vec![], vec![], vec![], vec![]);
-        for &link in self.links.iter().filter(|link| link.sources.contains(&src)) {
-            let nodst = link.flags.contains(Flags::NODST);
-            match (link.up, nodst) {
-                (true, _) => copied.push(link),
-                (false, false) => idle.push(link),
-                (false, true) => lost.push(link),
-            }
-            if link.up && nodst {
-                consuming.push(link);
-            }
-        }
-        for link in &copied {
+        let listing = self.links.iter().copied().filter(|link| link.sources.contains(&src));
+        let (up, down): (Vec<&Link>, Vec<&Link>) = listing.partition(|link| link.up);
+        let nodst = |link: &&Link| link.flags.contains(Flags::NODST);
+        let consuming: Vec<&Link> = up.iter().copied().filter(nodst).collect();
+        let (losing, idle): (Vec<&Link>, Vec<&Link>) = down.into_iter().partition(nodst);
+
+        for link in &up {
             self.give(Place::Link(link.index));
         }
-        if let Some(links) = names(&copied) {
-            self.rule("SRC-03", format!("{src} is in the source list of {links}: a copy for each"));
+        if let Some(links) = names(&up) {
+            say!(self, "SRC-03", "{src} is in the source list of {links}, up: a copy for each");
         }
         if let Some(links) = names(&idle) {
-            let text =
-                format!("{src} is in the source list of {links} too, but down links get no copy");
-            self.rule("SRC-03", text);
+            say!(self, "SRC-03", "{src} is in the source list of {links}, down: no copy");
         }
-        if let Some(links) = names(&lost) {
-            let text = format!(
-                "{links} with nodst: down, and yet nobody else gets what the source list has"
+        if let Some(links) = names(&losing) {
+            say!(
+                self,
+                "SRC-06",
+                "{src} is in the source list of {links}, down, but nodst: no copy, and nobody \
+                 else gets the frame"
             );
-            self.rule("SRC-06", text);
         }
         if let Some(links) = names(&consuming) {
-            self.rule("SRC-05", format!("{links} with nodst: nobody else gets the frame"));
+            say!(self, "SRC-05", "nodst of {links}: nobody else gets the frame");
         }
-        let consumed = !lost.is_empty() || !consuming.is_empty();
+        let consumed = !losing.is_empty() || !consuming.is_empty();
         if consumed {
             self.reason = DropReason::SourceNodst;
-        } else if !copied.is_empty() {
-            self.rule("SRC-04", "without nodst the frame itself goes on by the other rules");
+        } else if !up.is_empty() {
+            say!(self, "SRC-04", "without nodst, the frame goes on by the other rules besides");
         }
         consumed
     }

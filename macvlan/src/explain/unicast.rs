@@ -1,4 +1,4 @@
-//! Frames to one address: RXU, TX-01 to TX-07.
+//! Frames to one address: RXU, and TX-02 to TX-07.
 
 use super::{Case, Place};
 use crate::driver::Link;
@@ -6,26 +6,25 @@ use crate::drop::DropReason;
 use crate::mac::MacAddr;
 use crate::mode::Mode;
 
-impl Case<'_> {
+impl<'a> Case<'a> {
     /// The extension `private_strict`. Whether it drops the frame.
     pub(super) fn is_private_hairpin(&mut self) -> bool {
-        let Some((from, to)) = self.hairpin().filter(|_| self.lower.spec.private_strict) else {
-            return false;
-        };
-        let Some(private) = [from, to].into_iter().find(|link| link.mode == Mode::Private) else {
-            return false;
-        };
-        let text = format!(
-            "an external switch has reflected what {} sent to {}, and {} is private",
-            from.name, to.name, private.name
-        );
-        self.rule("private_strict", text);
+        let hairpin = self.hairpin().filter(|_| self.lower.spec.private_strict);
+        let Some((from, to)) = hairpin else { return false };
+        let private = [from, to].into_iter().find(|link| link.mode == Mode::Private);
+        let Some(private) = private else { return false };
         self.reason = DropReason::PrivateStrict;
+        let (from, to, private) = (&from.name, &to.name, &private.name);
+        say!(
+            self,
+            "private_strict",
+            "a switch has reflected what {from} sent to {to}, and {private} is in private mode"
+        );
         true
     }
 
     /// The two links that a reflected frame is from and to.
-    fn hairpin(&self) -> Option<(&Link, &Link)> {
+    fn hairpin(&self) -> Option<(&'a Link, &'a Link)> {
         let (from, to) = (self.up_with(self.src)?, self.up_with(self.dst)?);
         (from.index != to.index).then_some((from, to))
     }
@@ -33,48 +32,53 @@ impl Case<'_> {
     pub(super) fn unicast_from_wire(&mut self) {
         let (lower, dst) = (self.name(), self.dst);
         if let Some(link) = self.links.first().copied().filter(|_| self.lower.is_passthru()) {
-            let name = &link.name;
-            if link.up {
-                self.give(Place::Link(link.index));
-                let text = format!(
-                    "{name} is the passthru link of {lower}: it gets all unicast, the host none"
-                );
-                return self.rule("RXU-05", text);
-            }
-            self.reason = DropReason::LinkDown;
-            let text = format!(
-                "{name} is the passthru link of {lower}, and down: nobody gets unicast, nor does the host"
-            );
-            return self.rule("RXU-05", text);
+            return self.all_for_passthru(link);
         }
         match self.up_with(dst) {
             Some(link) if link.mode == Mode::Source => {
                 let host = self.give_to_host(DropReason::UnknownUnicast);
-                let text = format!(
-                    "{} has {dst}, but in source mode it gets nothing by destination: {host}",
-                    link.name
+                let name = &link.name;
+                say!(
+                    self,
+                    "RXU-03",
+                    "{name} has {dst}, but in source mode it gets nothing by destination: {host}"
                 );
-                self.rule("RXU-03", text);
             }
             Some(link) => {
                 self.give(Place::Link(link.index));
-                let text = format!(
-                    "{} has {dst} and is up: it gets the frame, and nobody else by destination",
-                    link.name
-                );
-                self.rule("RXU-02", text);
+                let name = &link.name;
+                say!(self, "RXU-02", "{name} has {dst} and is up: it gets the frame, not the host");
                 self.say_reflected();
             }
             None => {
                 self.say_down(dst, "is not found by it");
                 let host = self.give_to_host(DropReason::UnknownUnicast);
-                let text = if dst == self.lower.spec.address {
-                    format!("{dst} is the address of {lower} itself: {host}")
+                if dst == self.lower.spec.address {
+                    say!(self, "RXU-04", "{dst} is the address of {lower} itself: {host}");
                 } else {
-                    format!("no link that is up has {dst}: {host}")
-                };
-                self.rule("RXU-04", text);
+                    say!(self, "RXU-04", "no link of {lower} that is up has {dst}: {host}");
+                }
             }
+        }
+    }
+
+    fn all_for_passthru(&mut self, link: &Link) {
+        let (name, lower) = (&link.name, self.name());
+        if link.up {
+            self.give(Place::Link(link.index));
+            say!(
+                self,
+                "RXU-05",
+                "{name} is the passthru link of {lower}: it gets all unicast, the host none"
+            );
+        } else {
+            self.reason = DropReason::LinkDown;
+            say!(
+                self,
+                "RXU-05",
+                "{name} is the passthru link of {lower}, and down: nobody gets unicast, the host \
+                 neither"
+            );
         }
     }
 
@@ -83,71 +87,36 @@ impl Case<'_> {
         let Some((from, to)) = self.hairpin() else { return };
         let private = [from, to].iter().any(|link| link.mode == Mode::Private);
         let hint = if private { "; private_strict would drop it" } else { "" };
-        let text = format!(
-            "{} has {}: an external switch has reflected the frame, which for unicast is allowed in every mode{hint}",
-            from.name, self.src
+        let (from, src) = (&from.name, self.src);
+        say!(
+            self,
+            "RXU-06",
+            "{from} has {src}: a switch has reflected its frame, and no mode keeps unicast from \
+             coming back{hint}"
         );
-        self.rule("RXU-06", text);
     }
 
-    /// LC-34 where it explains why nobody is found.
+    /// LC-34, where it explains why nobody is found.
     pub(super) fn say_down(&mut self, mac: MacAddr, therefore: &str) {
         if let Some(link) = self.down_with(mac) {
-            self.rule("LC-34", format!("{} has {mac}, but is down and {therefore}", link.name));
+            say!(self, "LC-34", "{} has {mac}, but is down and {therefore}", link.name);
         }
-    }
-
-    /// What all modes but bridge do with whatever they send.
-    pub(super) fn only_to_wire(&mut self, link: &Link) {
-        self.give(Place::Wire);
-        let mut text =
-            format!("{} is in {} mode: all that it sends goes to the wire", link.name, link.mode);
-        if link.mode == Mode::Passthru && self.head.is_group() {
-            return self.rule("TX-16", text);
-        }
-        if let Some(sibling) = self.up_with(self.dst).filter(|other| other.index != link.index) {
-            text += &format!("; only a switch that reflects brings it to {}", sibling.name);
-        }
-        self.rule("TX-01", text);
     }
 
     /// From a bridge link, or else from the host as one.
     pub(super) fn unicast_from_member(&mut self, sender: Option<&Link>) {
-        let dst = self.dst;
-        let to = match self.up_with(dst) {
-            Some(link) if sender.is_some_and(|sender| sender.index == link.index) => {
-                self.rule(
-                    "TX-05",
-                    format!("{dst} is an address of {} itself: the frame comes back", link.name),
-                );
-                Place::Link(link.index)
-            }
-            Some(link) if link.mode == Mode::Bridge => {
-                let text = format!(
-                    "{} is in bridge mode and up: siblings in bridge mode reach it directly, not by the wire",
-                    link.name
-                );
-                self.rule("TX-02", text);
-                Place::Link(link.index)
-            }
-            Some(link) => {
-                let text = format!(
-                    "{} has {dst}, but is in {} mode: siblings reach it by the wire only",
-                    link.name, link.mode
-                );
-                self.rule("TX-03", text);
-                Place::Wire
-            }
-            None => self.member_misses(sender),
+        let to = match self.up_with(self.dst) {
+            Some(link) => self.sibling_found(link, sender),
+            None => self.no_link_found(sender),
         };
-        // TX-11: what goes to a sibling passes the lower's receive side.
         if to != Place::Wire {
             if self.links.iter().any(|link| link.sources.contains(&self.src)) {
-                let text = format!(
-                    "handed over, the frame passes the receive side of {}: source lists see it",
-                    self.name()
+                let lower = self.name();
+                say!(
+                    self,
+                    "TX-11",
+                    "what is handed over passes the receive side of {lower}: source lists see it"
                 );
-                self.rule("TX-11", text);
             }
             if self.source_lists() {
                 return;
@@ -156,39 +125,53 @@ impl Case<'_> {
         self.give(to);
     }
 
-    /// No link that is up has the destination.
-    fn member_misses(&mut self, sender: Option<&Link>) -> Place {
-        let (lower, dst) = (self.name(), self.dst);
-        let own = dst == self.lower.spec.address;
-        if own && self.reachable() {
-            if sender.is_some() {
-                self.rule(
-                    "reachable",
-                    format!(
-                        "the host of {lower} is reachable, as if it were a link in bridge mode"
-                    ),
-                );
-                self.rule(
-                    "TX-02",
-                    format!("{dst} is the address of {lower}: the host gets the frame directly"),
-                );
-            } else {
-                self.rule(
-                    "TX-05",
-                    format!("{dst} is the address of the host itself: the frame comes back"),
-                );
-            }
-            return Place::Host;
-        }
-        if own {
-            self.rule("TX-06", format!("{dst} is the address of {lower}: links do not reach its host, the frame goes to the wire"));
-        } else if let Some(link) = self.down_with(dst) {
-            self.rule(
-                "TX-04",
-                format!("{} has {dst}, but is down: the frame goes to the wire", link.name),
+    fn sibling_found(&mut self, link: &Link, sender: Option<&Link>) -> Place {
+        let (name, mode, dst) = (&link.name, link.mode, self.dst);
+        if sender.is_some_and(|sender| sender.index == link.index) {
+            say!(self, "TX-05", "{dst} is an address of {name} itself: the frame comes back");
+        } else if mode == Mode::Bridge {
+            say!(
+                self,
+                "TX-02",
+                "{name} has {dst}, is in bridge mode and up: members in bridge mode reach it \
+                 directly, not by the wire"
             );
         } else {
-            self.rule("TX-07", format!("no link of {lower} has {dst}: the frame goes to the wire, and siblings get no copies"));
+            say!(
+                self,
+                "TX-03",
+                "{name} has {dst}, but is in {mode} mode: reached by the wire only"
+            );
+            return Place::Wire;
+        }
+        Place::Link(link.index)
+    }
+
+    fn no_link_found(&mut self, sender: Option<&Link>) -> Place {
+        let (lower, dst) = (self.name(), self.dst);
+        if dst == self.lower.spec.address && self.reachable() {
+            if sender.is_none() {
+                say!(
+                    self,
+                    "TX-05",
+                    "{dst} is the address of the host itself: the frame comes back"
+                );
+                return Place::Host;
+            }
+            self.say_reachable();
+            say!(self, "TX-02", "{dst} is the address of {lower}: its host gets it directly");
+            return Place::Host;
+        }
+        if dst == self.lower.spec.address {
+            say!(
+                self,
+                "TX-06",
+                "{dst} is the address of {lower}, whose host links do not reach: to the wire"
+            );
+        } else if let Some(link) = self.down_with(dst) {
+            say!(self, "TX-04", "{} has {dst}, but is down: to the wire", link.name);
+        } else {
+            say!(self, "TX-07", "no link of {lower} has {dst}: to the wire, without copies here");
         }
         Place::Wire
     }
