@@ -219,7 +219,7 @@ fn names_everybody(
     for &index in links {
         let link = driver.link(index).unwrap();
         let has_it = explanation.receivers.iter().any(|to| to.place == Place::Link(index));
-        if !has_it && !(replicated && rules.len() > 1) {
+        if !has_it && !replicated {
             continue;
         }
         let word = |text: &str| text.split(|c: char| !c.is_alphanumeric()).any(|w| w == link.name);
