@@ -109,8 +109,8 @@ fn what_is_refused_changes_nothing_and_says_why() {
         (
             "link.add",
             json!({"name": "mv2", "link": "lan0", "device": "net_null0"}),
-            "EIO",
-            "name another device",
+            "EADDRINUSE",
+            "belongs to lower lan1",
         ),
         (
             "link.add",

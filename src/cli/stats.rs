@@ -54,7 +54,7 @@ impl Drop for Table {
 /// All counters at one moment.
 struct Snapshot {
     at: Instant,
-    ports: Vec<(String, Totals)>,
+    ports: Vec<(std::sync::Arc<str>, Totals)>,
     workers: Vec<(u16, Option<usize>, WorkerTotals)>,
 }
 

@@ -30,8 +30,9 @@ pub use eal_args::check_eal_arg;
 pub use error::{ConfigError, Position};
 pub use rules::{
     CONTROL_SOCKET, DEFAULT_MTU, MAX_MTU, MIN_MTU, auto_address, check_device, check_link_device,
-    check_mtu, check_name, check_socket, check_socket_path, default_socket, device_name, is_pci,
-    parse_address, parse_mode, parse_role, random_address,
+    check_mtu, check_name, check_socket, check_socket_path, check_vlan, default_socket,
+    device_name, is_pci, parse_address, parse_mode, parse_role, parse_vlan_protocol,
+    random_address,
 };
 
 /// A valid config.

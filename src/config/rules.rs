@@ -13,7 +13,7 @@ use macvlan::mac::MacAddr;
 use macvlan::mode::Mode;
 
 use super::words::choose;
-use super::{Idle, Memory, Role, VlanProtocol};
+use super::{Idle, LowerConfig, LowerDevice, Memory, Role, VlanProtocol};
 
 /// Longest name in bytes.
 const NAME_MAX: usize = 32;
@@ -232,10 +232,30 @@ pub fn parse_mode(word: &str) -> Result<Mode, String> {
 ///
 /// # Errors
 /// One sentence.
-pub(super) fn parse_vlan_protocol(word: &str) -> Result<VlanProtocol, String> {
+pub fn parse_vlan_protocol(word: &str) -> Result<VlanProtocol, String> {
     let protocols =
         [VlanProtocol::Dot1q, VlanProtocol::Dot1ad].map(|protocol| (protocol.name(), protocol));
     choose("VLAN protocol", &word.to_ascii_lowercase(), &protocols)
+}
+
+/// A VLAN that a lower can carry: it is none itself, and its driver tells the
+/// kinds of tag apart.
+///
+/// # Errors
+/// One sentence.
+pub fn check_vlan(carrier: &LowerConfig, id: u16, protocol: VlanProtocol) -> Result<(), String> {
+    let name = &carrier.name;
+    let LowerDevice::Device(device) = &carrier.device else {
+        return Err(format!("lower {name} is a VLAN itself; name the lower that carries it"));
+    };
+    check_number("vlan", i64::from(id), 1..=4094_u16)?;
+    if protocol == VlanProtocol::Dot1ad && device.starts_with("net_af_packet") {
+        return Err(format!(
+            "lower {name} is on net_af_packet, which hands service tags over as if they were \
+             802.1q; use another driver, or 802.1q"
+        ));
+    }
+    Ok(())
 }
 
 /// A group that a link hears: its first byte is odd.

@@ -11,12 +11,14 @@ use macvlan::errno::Refusal;
 use mvctl::proto::RpcError;
 
 use super::announce::announce;
-use super::{Control, Outcome, compile, link_ops};
-use crate::config::LowerDevice;
+use super::registry::{Host, Link, Lower};
+use super::{Control, Outcome, compile};
+use crate::config::device_name;
 
 impl Control {
-    /// Makes `next` the state: devices, plan, registry, inventory.
-    pub(super) fn commit(&mut self, next: Driver) -> Outcome<()> {
+    /// Makes `next` the state: devices, plan, registry, inventory. Returns the
+    /// state before.
+    pub(super) fn commit(&mut self, next: Driver) -> Outcome<Driver> {
         let plan = compile::plan(&self.registry, &next, self.publisher.worker_count());
         // The operations do not let it come to two links with one address.
         let plan = plan.map_err(|error| RpcError::eaddrinuse(error.to_string()))?;
@@ -27,11 +29,12 @@ impl Control {
             }
             return Err(error);
         }
-        self.registry.macvlan.driver = next;
+        let before = std::mem::replace(&mut self.registry.macvlan.driver, next);
         self.publisher.publish(plan);
+        self.tell_monitors(&before);
         self.close_what_is_gone();
         self.registry.refresh_inventory(self.publisher.workers());
-        Ok(())
+        Ok(before)
     }
 
     /// Lets go of the ports of links and lowers that the driver no longer has;
@@ -40,23 +43,26 @@ impl Control {
         let registry = &mut self.registry;
         let driver = &registry.macvlan.driver;
         let gone = registry.links.extract_if(|&index, _| driver.link(index).is_none());
-        for (_, mut link) in gone.collect::<Vec<_>>() {
-            link.unwatch(self.publisher.workers());
-            self.publisher.close_later(link_ops::resource(&link.endpoint), &link.port, None);
-        }
+        let links: Vec<Link> = gone.map(|(_, link)| link).collect();
         let gone = registry.lowers.extract_if(.., |lower| driver.lower(lower.index).is_none());
-        for lower in gone.collect::<Vec<_>>() {
-            let device = match &lower.config.device {
-                LowerDevice::Device(device) => device.clone(),
-                LowerDevice::Vlan { .. } => String::new(),
-            };
-            let resource = crate::config::device_name(&device).to_owned();
-            self.publisher.close_later(resource, &lower.port, Some(Arc::clone(&lower.queue)));
-            if let Some(host) = &lower.host {
-                let resource = crate::config::device_name(&host.config.device).to_owned();
-                self.publisher.close_later(resource, &host.port, None);
-            }
+        let lowers: Vec<Lower> = gone.collect();
+        links.into_iter().for_each(|link| self.close_link(link));
+        lowers.iter().for_each(|lower| self.close_lower(lower));
+    }
+
+    /// Closes a lower's ports with the last plan that names them.
+    pub(super) fn close_lower(&mut self, lower: &Lower) {
+        let resource = lower.own_device().map(device_name).unwrap_or_default().to_owned();
+        self.publisher.close_later(resource, &lower.port, Some(Arc::clone(&lower.queue)));
+        if let Some(host) = &lower.host {
+            self.close_host(host);
         }
+    }
+
+    /// Closes a host's port with the last plan that names it.
+    pub(super) fn close_host(&mut self, host: &Host) {
+        let resource = device_name(&host.config.device).to_owned();
+        self.publisher.close_later(resource, &host.port, None);
     }
 
     /// Announces the addresses of a link, if it is up.

@@ -4,9 +4,10 @@
 //! asking control. Holds counters, never ports: a reader cannot keep a port open.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
+use macvlan::driver::Index;
 
 use crate::datapath::{PortStats, WorkerStats};
 
@@ -37,7 +38,7 @@ impl PortKind {
 #[derive(Clone, Debug)]
 pub struct PortView {
     /// Name of the lower or link; a host's is `host@LOWER`.
-    pub name: String,
+    pub name: Arc<str>,
     /// Whose port it is.
     pub kind: PortKind,
     /// Administratively up, with a peer or carrier.
@@ -82,18 +83,33 @@ impl InventoryHandle {
     }
 }
 
-/// A flag that posts at most one message until it is taken: a guest that
-/// reconnects in a loop cannot fill control's channel.
-#[derive(Debug, Default)]
-pub(super) struct Dirty(AtomicBool);
+/// Posts at most one message until it is taken: a guest that reconnects in a
+/// loop cannot fill control's channel.
+#[derive(Debug)]
+pub(super) struct Dirty {
+    set: AtomicBool,
+    link: AtomicU32,
+}
 
 impl Dirty {
-    /// True for the first caller since the last [`Dirty::take`].
-    pub(super) fn set(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
+    /// Of this link's port.
+    pub(super) fn of(link: Index) -> Self {
+        Self { set: AtomicBool::new(false), link: AtomicU32::new(link.number()) }
+    }
+
+    /// The link, for the first caller since the last [`Dirty::take`].
+    pub(super) fn set(&self) -> Option<Index> {
+        let first = !self.set.swap(true, Ordering::AcqRel);
+        first.then(|| Index::new(self.link.load(Ordering::Acquire)))
     }
 
     pub(super) fn take(&self) {
-        self.0.store(false, Ordering::Release);
+        self.set.store(false, Ordering::Release);
+    }
+
+    /// The port is another link's from now on.
+    pub(super) fn inherit(&self, link: Index) {
+        self.link.store(link.number(), Ordering::Release);
+        self.take();
     }
 }

@@ -3,39 +3,40 @@
 //! Run on the control thread. Words become the driver's attributes here, ports
 //! are opened and closed; what is allowed, in which order it is checked and with
 //! which errno it is refused is the driver's (`macvlan::driver`). Each operation
-//! checks everything first, then publishes once; what is refused leaves the
+//! changes a transaction, which is published once; what is refused leaves the
 //! state as it was. A link added here is in bridge mode unless it says otherwise.
 
 use std::path::PathBuf;
 
-use macvlan::driver::{Driver, Index};
+use macvlan::driver::{self, Driver, Index};
 use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, MacaddrMode, Mode};
 use macvlan::notifier::KIND;
 use macvlan::request::{Extensions, LinkData, LinkRequest, MACADDR};
-use mvctl::proto::{Filter, LinkAdd, LinkSet, Macaddr, Request, RpcError};
-use serde_json::{Value, json};
+use mvctl::proto::{Announced, Filter, LinkAdd, LinkSet, Macaddr, RpcError};
 
 use super::commit::refused;
 use super::registry::Link;
-use super::{Control, Outcome, show};
+use super::transaction::{Hindrance, Transaction};
+use super::{Control, Outcome};
 use crate::config::{self, Endpoint, LinkConfig, Role};
-
-/// What a request that was carried out is answered with, and when.
-pub(super) enum Answer {
-    /// At once.
-    Now(Value),
-    /// When no port has this socket or device any more.
-    AfterEnd { resource: String, result: Value },
-    /// Not yet: the socket or device is still being closed for a predecessor.
-    TryAgain(RpcError),
-}
 
 /// A link that may be created, and what its frames move through.
 pub(super) struct NewLink {
     pub(super) request: LinkRequest,
     pub(super) groups: Vec<MacAddr>,
     pub(super) endpoint: Endpoint,
+    /// Its address was drawn, not written.
+    pub(super) random_address: bool,
+}
+
+/// Who has a socket or device.
+#[derive(Clone, Copy)]
+pub(super) enum Holder {
+    Link(Index),
+    Lower(Index),
+    /// The host of this lower.
+    Host(Index),
 }
 
 /// macvtap is the same link here: it differs from macvlan in how the kernel
@@ -43,51 +44,37 @@ pub(super) struct NewLink {
 const KINDS: [&str; 2] = [KIND, "macvtap"];
 
 impl Control {
-    /// Carries out a request.
-    pub(super) fn carry_out(&mut self, request: &Request) -> Outcome<Answer> {
-        match request {
-            Request::LinkShow(which) => {
-                show::links(&self.registry, which.name.as_deref()).map(Answer::Now)
-            }
-            Request::LinkAdd(link) => self.link_add(link),
-            Request::LinkSet(change) => self.link_set(change).map(Answer::Now),
-            Request::LinkDel(link) => self.link_del(&link.name),
-            Request::Announce(which) => self.link_announce(which.name.as_deref()).map(Answer::Now),
-            Request::FilterAdd(filter) => self.filter(filter, true).map(Answer::Now),
-            Request::FilterDel(filter) => self.filter(filter, false).map(Answer::Now),
-            Request::LowerShow(which) => {
-                show::lowers(&self.registry, which.name.as_deref()).map(Answer::Now)
-            }
-            Request::LowerSet(change) => self.lower_set(change).map(Answer::Now),
-            other => Err(RpcError::refused(
-                "EOPNOTSUPP",
-                format!("{} is not carried out yet", other.method()),
-            )),
-        }
+    pub(super) fn link_add(
+        &mut self,
+        change: &mut Transaction,
+        request: &LinkAdd,
+    ) -> Result<(), Hindrance> {
+        let link = self.new_link(&change.next.driver, request)?;
+        self.add_link(change, link)?;
+        tracing::info!(link = %request.name, "link added");
+        Ok(())
     }
 
-    fn link_add(&mut self, request: &LinkAdd) -> Outcome<Answer> {
-        let link = self.new_link(request)?;
-        let resource = resource(&link.endpoint);
-        let mut next = self.registry.driver().clone();
-        let index = self.create(&mut next, &link)?;
-        if self.publisher.is_closing(&resource) {
-            let message = format!("{resource} is still being closed: try again");
-            return Ok(Answer::TryAgain(RpcError::ebusy(message)));
+    /// Creates a link and opens its port.
+    pub(super) fn add_link(
+        &mut self,
+        change: &mut Transaction,
+        link: NewLink,
+    ) -> Result<Index, Hindrance> {
+        let before = change.next.driver.clone();
+        let created = self.create(&mut change.next.driver, &link).map_err(Hindrance::from);
+        let opened =
+            created.and_then(|index| self.provide_port(change, index, link).map(|()| index));
+        if opened.is_err() {
+            change.next.driver = before;
         }
-        self.open_port(index, &request.name, link)?;
-        if let Err(error) = self.commit(next) {
-            self.forget_port(index);
-            return Err(error);
-        }
-        tracing::info!(link = %request.name, "link added");
-        Ok(Answer::Now(json!({ "name": request.name })))
+        opened
     }
 
     /// Turns the words of a request into attributes, and fills in what the
     /// kernel would not: bridge mode, up, and all groups for a guest whose
     /// filter nobody tells us.
-    fn new_link(&self, request: &LinkAdd) -> Outcome<NewLink> {
+    fn new_link(&self, next: &Driver, request: &LinkAdd) -> Outcome<NewLink> {
         check_kind(request.kind.as_deref())?;
         config::check_name(&request.name).map_err(RpcError::einval)?;
         let mode = request.mode.as_deref().unwrap_or(Mode::Bridge.name());
@@ -97,15 +84,16 @@ impl Control {
         data.bc_queue_len = request.bcqueuelen;
         data.bc_cutoff = request.bclim;
         let endpoint = self.endpoint(request).map_err(RpcError::einval)?;
-        let random = || config::random_address(|mac| self.has_address(mac)).to_string();
+        let random = || config::random_address(|mac| has_address(next, mac)).to_string();
         let address = match request.address.as_deref() {
             None | Some("auto") => None,
             Some("random") => Some(random()),
             Some(text) => Some(text.to_owned()),
         };
+        let random_address = request.address.as_deref() == Some("random");
         let request = LinkRequest {
             name: Some(request.name.clone()),
-            parent: Some(self.device(&request.link)?),
+            parent: Some(find_device(next, &request.link)?),
             address: address.as_deref().map(parse_address).transpose()?,
             mtu: request.mtu,
             up: Some(request.up.unwrap_or(true)),
@@ -117,23 +105,7 @@ impl Control {
                 spoof_check: request.spoof_check,
             },
         };
-        Ok(NewLink { request, groups: Vec::new(), endpoint })
-    }
-
-    /// Some lower or link has this address.
-    fn has_address(&self, mac: MacAddr) -> bool {
-        let driver = self.registry.driver();
-        driver.links().any(|link| link.own_addresses().any(|own| own == mac))
-            || driver.lowers().any(|lower| lower.spec.address == mac)
-    }
-
-    /// A lower or link by its name (ER-13).
-    fn device(&self, name: &str) -> Outcome<Index> {
-        self.registry.driver().by_name(name).ok_or_else(|| {
-            let lowers: Vec<&str> =
-                self.registry.driver().lowers().map(|lower| &*lower.spec.name).collect();
-            RpcError::enodev(format!("there is no lower {name}: there are {}", lowers.join(", ")))
-        })
+        Ok(NewLink { request, groups: Vec::new(), endpoint, random_address })
     }
 
     fn endpoint(&self, request: &LinkAdd) -> Result<Endpoint, String> {
@@ -185,66 +157,135 @@ impl Control {
                 spoof_check: Some(link.spoof_check),
             },
         };
-        NewLink { request, groups: link.multicast, endpoint: link.endpoint }
+        NewLink { request, groups: link.multicast, endpoint: link.endpoint, random_address: false }
     }
 
     /// Creates a link in `next`, if nothing is in the way.
     pub(super) fn create(&self, next: &mut Driver, link: &NewLink) -> Outcome<Index> {
         let (request, name) = (&link.request, link.request.name.as_deref().unwrap_or_default());
-        let taken = |mac| {
-            next.links().any(|link| link.own_addresses().any(|own| own == mac))
-                || next.lowers().any(|lower| lower.spec.address == mac)
-        };
+        let taken = |mac| has_address(next, mac);
         let lower = request.parent.and_then(|parent| {
             let lower = next.link(parent).map_or(parent, |link| link.lower);
             next.lower(lower)
         });
         let lower = lower.map(|lower| &*lower.spec.name).unwrap_or_default();
         // Made of names, so that it is the same after a restart (LC-13).
-        let derived = config::auto_address(&self.switch, lower, name, taken);
+        let derived = config::auto_address(&self.config.switch.name, lower, name, taken);
         let index = next.newlink(request, &mut || derived).map_err(refused)?;
         for &group in &link.groups {
             next.fdb_add(index, group, false).map_err(refused)?;
         }
-        let resource = resource(&link.endpoint);
-        let mut links = self.registry.links.values();
-        if let Some(holder) = links.find(|other| self::resource(&other.endpoint) == resource) {
-            return Err(RpcError::eaddrinuse(format!(
-                "{resource} belongs to link {}",
-                holder.port.name
-            )));
-        }
         Ok(index)
     }
 
-    /// Opens the port of a link that is about to exist.
-    pub(super) fn open_port(&mut self, index: Index, name: &str, link: NewLink) -> Outcome<()> {
-        let mtu = link.request.mtu.or_else(|| {
-            let lower = link.request.parent?;
-            Some(self.registry.driver().lower(lower)?.spec.mtu)
-        });
-        let mtu = mtu.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(config::DEFAULT_MTU);
-        let opened = self.opener.link(name, &link.endpoint, mtu, index);
-        let (port, dirty) = opened.map_err(RpcError::eio)?;
-        let worker = self.registry.least_loaded(self.publisher.worker_count());
-        let link = Link::new(link.endpoint, port, dirty, worker);
-        link.watch_device(self.publisher.workers());
-        self.registry.links.insert(index, link);
+    /// Finds or opens the port of a link that was just made: its own, or that of
+    /// a namesake which the same transaction deletes, whose guest then stays.
+    fn provide_port(
+        &mut self,
+        change: &mut Transaction,
+        index: Index,
+        link: NewLink,
+    ) -> Result<(), Hindrance> {
+        let resource = resource(&link.endpoint);
+        if let Some(holder) = self.holder_of(&resource) {
+            return self.inherit(change, holder, index, link);
+        }
+        if self.publisher.is_closing(&resource) {
+            let message = format!("{resource} is still being closed: try again");
+            return Err(Hindrance::Closing(RpcError::ebusy(message)));
+        }
+        self.open_port(&change.next.driver, index, link)?;
+        change.links.push(index);
         Ok(())
     }
 
-    /// Takes back [`Control::open_port`]: no plan has named the port yet.
-    fn forget_port(&mut self, index: Index) {
-        let Some(mut link) = self.registry.links.remove(&index) else { return };
-        link.unwatch(self.publisher.workers());
-        self.publisher.close_later(resource(&link.endpoint), &link.port, None);
+    fn inherit(
+        &mut self,
+        change: &mut Transaction,
+        holder: Holder,
+        index: Index,
+        link: NewLink,
+    ) -> Result<(), Hindrance> {
+        let name = link.request.name.as_deref().unwrap_or_default();
+        let before = match holder {
+            Holder::Link(before) if change.next.driver.link(before).is_none() => before,
+            holder => {
+                let whose = self.name_of(&change.next.driver, holder);
+                let resource = resource(&link.endpoint);
+                let message = format!("{resource} belongs to {whose}");
+                return Err(RpcError::eaddrinuse(message).into());
+            }
+        };
+        let fits = self
+            .registry
+            .links
+            .get(&before)
+            .filter(|before| before.endpoint == link.endpoint && *before.port.name == *name);
+        let Some(fits) = fits else {
+            let message = format!(
+                "{} is that of a link which the same request deletes: delete it in an earlier one",
+                resource(&link.endpoint)
+            );
+            return Err(Hindrance::Closing(RpcError::ebusy(message)));
+        };
+        let mut heir = fits.clone();
+        heir.random_address = link.random_address;
+        self.registry.links.insert(index, heir);
+        change.links.push(index);
+        change.heirs.push((index, before));
+        Ok(())
     }
 
-    fn link_set(&mut self, request: &LinkSet) -> Outcome<Value> {
-        check_kind(request.kind.as_deref())?;
-        let Some(link) = self.registry.link_by_name(&request.name) else {
-            return Err(no_link(&request.name));
+    /// Whose socket or device this is.
+    pub(super) fn holder_of(&self, resource: &str) -> Option<Holder> {
+        let links = self.registry.links.iter();
+        let mut links = links.filter(|(_, link)| match &link.endpoint {
+            Endpoint::Vhost { socket, .. } => socket.as_os_str() == resource,
+            Endpoint::Device(device) => config::device_name(device) == resource,
+        });
+        if let Some((&index, _)) = links.next() {
+            return Some(Holder::Link(index));
+        }
+        self.registry.lowers.iter().find_map(|lower| {
+            let device = lower.own_device().map(config::device_name);
+            let host = lower.host.as_ref().map(|host| config::device_name(&host.config.device));
+            (device == Some(resource))
+                .then_some(Holder::Lower(lower.index))
+                .or_else(|| (host == Some(resource)).then_some(Holder::Host(lower.index)))
+        })
+    }
+
+    pub(super) fn name_of(&self, next: &Driver, holder: Holder) -> String {
+        let lower = |index| {
+            let lower = next.lower(index).or_else(|| self.registry.driver().lower(index));
+            lower.map_or("", |lower| &*lower.spec.name).to_owned()
         };
+        match holder {
+            Holder::Link(index) => {
+                let link = next.link(index).or_else(|| self.registry.driver().link(index));
+                format!("link {}", link.map_or("", |link| &*link.name))
+            }
+            Holder::Lower(index) => format!("lower {}", lower(index)),
+            Holder::Host(index) => format!("the host of lower {}", lower(index)),
+        }
+    }
+
+    fn open_port(&mut self, next: &Driver, index: Index, link: NewLink) -> Outcome<()> {
+        let Some(facts) = next.link(index) else { return Ok(()) };
+        let mtu = u16::try_from(facts.mtu).unwrap_or(config::MAX_MTU);
+        let opened = self.opener.link(&facts.name, &link.endpoint, mtu, index);
+        let (port, dirty) = opened.map_err(RpcError::eio)?;
+        let worker = self.registry.least_loaded(self.publisher.worker_count());
+        let mut opened = Link::new(link.endpoint, port, dirty, worker);
+        opened.random_address = link.random_address;
+        opened.watch_device(self.publisher.workers());
+        self.registry.links.insert(index, opened);
+        Ok(())
+    }
+
+    pub(super) fn link_set(&self, next: &mut Driver, request: &LinkSet) -> Outcome<()> {
+        check_kind(request.kind.as_deref())?;
+        let link = find_link(next, &request.name)?;
         let index = link.index;
         let mut data = macaddr(request.macaddr.as_ref())?;
         data.mode = request.mode.as_deref().map(parse_mode).transpose()?.map(Mode::value);
@@ -264,45 +305,31 @@ impl Control {
             },
             ..LinkRequest::default()
         };
-        let mut next = self.registry.driver().clone();
-        next.setlink(index, &change).map_err(refused)?;
-        self.commit(next)?;
-        Ok(json!({ "name": request.name }))
+        next.setlink(index, &change).map_err(refused)
     }
 
-    fn link_del(&mut self, name: &str) -> Outcome<Answer> {
-        let Some(link) = self.registry.link_by_name(name) else { return Err(no_link(name)) };
-        let index = link.index;
-        let resource = self
-            .registry
-            .links
-            .get(&index)
-            .map(|link| resource(&link.endpoint))
-            .unwrap_or_default();
-        let mut next = self.registry.driver().clone();
-        next.dellink(index).map_err(refused)?;
-        self.commit(next)?;
+    pub(super) fn link_del(&self, change: &mut Transaction, name: &str) -> Outcome<()> {
+        let index = find_link(&change.next.driver, name)?.index;
+        self.delete_link(change, index)?;
         tracing::info!(link = %name, "link deleted");
-        Ok(Answer::AfterEnd { resource, result: json!({ "name": name }) })
+        Ok(())
     }
 
-    /// Joins or leaves a group, or changes a passthru link's unicast filter.
-    fn filter(&mut self, filter: &Filter, add: bool) -> Outcome<Value> {
-        let Filter { name, address } = filter;
-        let Some(link) = self.registry.link_by_name(name) else { return Err(no_link(name)) };
-        let index = link.index;
-        let mac = address
-            .parse::<MacAddr>()
-            .map_err(|error| RpcError::einval(format!("\"{address}\" is {error}")))?;
-        let mut next = self.registry.driver().clone();
-        let changed = if add { next.fdb_add(index, mac, false) } else { next.fdb_del(index, mac) };
-        changed.map_err(refused)?;
-        self.commit(next)?;
-        Ok(json!({ "name": name }))
+    pub(super) fn delete_link(&self, change: &mut Transaction, index: Index) -> Outcome<()> {
+        change.next.driver.dellink(index).map_err(refused)?;
+        let port = self.registry.links.get(&index);
+        change.ends.extend(port.map(|link| resource(&link.endpoint)));
+        Ok(())
+    }
+
+    /// One operation on a source list: what `link.set` does with `macaddr`.
+    pub(super) fn source(&self, next: &mut Driver, name: &str, list: Macaddr) -> Outcome<()> {
+        let request = LinkSet { name: name.to_owned(), macaddr: Some(list), ..LinkSet::default() };
+        self.link_set(next, &request)
     }
 
     /// Announces one link, the links of one lower, or all.
-    fn link_announce(&mut self, name: Option<&str>) -> Outcome<Value> {
+    pub(super) fn link_announce(&self, name: Option<&str>) -> Outcome<Announced> {
         let driver = self.registry.driver();
         let links: Vec<Index> = match name {
             None => driver.links().map(|link| link.index).collect(),
@@ -314,8 +341,38 @@ impl Control {
             }
         };
         links.iter().for_each(|&link| self.announce(link));
-        Ok(json!({ "links": links.len() }))
+        Ok(Announced { links: links.len() })
     }
+}
+
+/// Joins or leaves a group, or changes a passthru link's unicast filter.
+pub(super) fn filter(next: &mut Driver, filter: &Filter, add: bool) -> Outcome<()> {
+    let Filter { name, address } = filter;
+    let index = find_link(next, name)?.index;
+    let mac = address
+        .parse::<MacAddr>()
+        .map_err(|error| RpcError::einval(format!("\"{address}\" is {error}")))?;
+    let changed = if add { next.fdb_add(index, mac, false) } else { next.fdb_del(index, mac) };
+    changed.map_err(refused)
+}
+
+/// The link of this name.
+pub(super) fn find_link<'a>(driver: &'a Driver, name: &str) -> Outcome<&'a driver::Link> {
+    driver.by_name(name).and_then(|index| driver.link(index)).ok_or_else(|| no_link(name))
+}
+
+/// A lower or link by its name (ER-13).
+fn find_device(driver: &Driver, name: &str) -> Outcome<Index> {
+    driver.by_name(name).ok_or_else(|| {
+        let lowers: Vec<&str> = driver.lowers().map(|lower| &*lower.spec.name).collect();
+        RpcError::enodev(format!("there is no lower {name}: there are {}", lowers.join(", ")))
+    })
+}
+
+/// Some lower or link has this address.
+fn has_address(driver: &Driver, mac: MacAddr) -> bool {
+    driver.links().any(|link| link.own_addresses().any(|own| own == mac))
+        || driver.lowers().any(|lower| lower.spec.address == mac)
 }
 
 /// What two links cannot both have: the socket's path or the device's name.

@@ -9,19 +9,25 @@
 mod announce;
 mod commit;
 mod compile;
+mod events;
 mod filters;
 mod interface;
 mod inventory;
 mod link_ops;
 mod lower_ops;
 mod memory;
+mod monitor;
 mod ports;
 mod program;
 mod publish;
 mod registry;
+mod reload;
+mod report;
+mod requests;
 mod show;
 mod sockets;
 mod switch;
+mod transaction;
 
 use std::time::{Duration, Instant};
 
@@ -33,13 +39,17 @@ use tokio::sync::oneshot;
 
 pub use inventory::{Inventory, InventoryHandle, PortKind, PortView, WorkerView};
 pub use memory::Profile;
+pub use monitor::Monitor;
 pub use sockets::clear_stale;
 pub use switch::{StartError, Summary, Switch};
 
-use link_ops::Answer;
+use crate::config::Config;
+use monitor::Monitors;
 use ports::Opener;
 use publish::Publisher;
 use registry::Registry;
+use report::Baseline;
+use requests::Pending;
 
 /// How often carrier is looked at.
 const CARRIER: Duration = Duration::from_millis(200);
@@ -60,6 +70,10 @@ enum Message {
     PortChanged(Index),
     /// Something happened to the device of a lower.
     DeviceChanged,
+    /// Somebody wants to hear of changes.
+    Monitor(Monitor, Reply),
+    /// Read the config file again.
+    Reload,
     Stop,
 }
 
@@ -79,6 +93,25 @@ impl Handle {
         answer.await.map_err(|_| gone(()))?
     }
 
+    /// Hears of every change from now on, as lines for a client; the answer is
+    /// given before the first of them.
+    ///
+    /// # Errors
+    /// There are too many already, or the switch is stopping.
+    pub async fn monitor(&self, monitor: Monitor) -> Outcome<Value> {
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| RpcError::eio("the switch is stopping");
+        self.0.send(Message::Monitor(monitor, reply)).map_err(|_| gone(()))?;
+        answer.await.map_err(|_| gone(()))?
+    }
+
+    /// Reads the config file again and makes it the state; the log says what
+    /// came of it.
+    pub fn reload(&self) {
+        // The switch may be stopping.
+        _ = self.0.send(Message::Reload);
+    }
+
     /// Ends the control loop.
     pub fn stop(&self) {
         // The loop may have ended already.
@@ -86,30 +119,19 @@ impl Handle {
     }
 }
 
-/// What an answer waits for while control goes on.
-enum Wait {
-    /// The request's socket or device, which is being closed for a predecessor.
-    ToTry(Box<Request>),
-    /// The end of a port that was removed: then its socket is gone.
-    ForEnd { resource: String, result: Value },
-}
-
-/// A request that cannot be answered yet.
-struct Deferred {
-    wait: Wait,
-    reply: Reply,
-    until: Instant,
-}
-
 /// The control thread's state.
 struct Control {
-    /// The switch's name, from which addresses are derived.
-    switch: String,
+    /// What it was started with, or has been told to become since.
+    config: Config,
+    started: Instant,
     registry: Registry,
     publisher: Publisher,
     opener: Opener,
     messages: Receiver<Message>,
-    deferred: Vec<Deferred>,
+    pending: Vec<Pending>,
+    monitors: Monitors,
+    baseline: Baseline,
+    stopping: bool,
 }
 
 impl Control {
@@ -117,64 +139,31 @@ impl Control {
     fn run(&mut self) {
         let mut next_carrier = Instant::now();
         loop {
-            let waiting = self.publisher.is_retiring() || !self.deferred.is_empty();
+            let waiting = self.publisher.is_retiring() || !self.pending.is_empty();
             let limit = if waiting { RETIRE } else { CARRIER };
             match self.messages.recv_timeout(limit) {
                 Ok(Message::Request(request, reply)) => {
-                    let until = Instant::now() + DEFERRED;
-                    self.serve(Deferred { wait: Wait::ToTry(request), reply, until });
+                    self.serve(Pending::new(request, reply, Instant::now() + DEFERRED));
                 }
+                Ok(Message::Monitor(monitor, reply)) => self.add_monitor(monitor, reply),
+                Ok(Message::Reload) => self.reload(),
                 Ok(Message::PortChanged(link)) => self.port_changed(link),
                 Ok(Message::DeviceChanged) => next_carrier = Instant::now(),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.publisher.retire();
-            for deferred in std::mem::take(&mut self.deferred) {
-                self.serve(deferred);
+            for pending in std::mem::take(&mut self.pending) {
+                self.serve(pending);
+            }
+            if self.stopping {
+                return;
             }
             if Instant::now() >= next_carrier {
                 next_carrier = Instant::now() + CARRIER;
                 self.look_at_devices();
             }
         }
-    }
-
-    /// Answers, or defers the answer.
-    fn serve(&mut self, Deferred { wait, reply, until }: Deferred) {
-        let patient = Instant::now() < until;
-        let answer = match wait {
-            Wait::ToTry(request) => match self.carry_out(&request) {
-                Ok(Answer::Now(result)) => Ok(result),
-                Ok(Answer::AfterEnd { resource, result }) => {
-                    self.deferred.push(Deferred {
-                        wait: Wait::ForEnd { resource, result },
-                        reply,
-                        until,
-                    });
-                    return;
-                }
-                Ok(Answer::TryAgain(_)) if patient => {
-                    self.deferred.push(Deferred { wait: Wait::ToTry(request), reply, until });
-                    return;
-                }
-                Ok(Answer::TryAgain(error)) | Err(error) => Err(error),
-            },
-            Wait::ForEnd { resource, result }
-                if patient && self.publisher.is_closing(&resource) =>
-            {
-                self.deferred.push(Deferred {
-                    wait: Wait::ForEnd { resource, result },
-                    reply,
-                    until,
-                });
-                return;
-            }
-            // Done in any case: a worker that stalls only delays the clean-up.
-            Wait::ForEnd { result, .. } => Ok(result),
-        };
-        // The client may have gone.
-        _ = reply.send(answer);
     }
 
     fn port_changed(&mut self, index: Index) {
@@ -186,6 +175,7 @@ impl Control {
         if changed {
             self.tell(index, Event::Peer { connected, returned });
         }
+        self.tell_of_guest(index);
         self.registry.refresh_inventory(self.publisher.workers());
     }
 }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::Sender;
 use macvlan::driver::Index;
@@ -16,7 +17,7 @@ use super::sockets::clear_stale;
 use crate::config::{Endpoint, Role};
 use crate::datapath::{Device, Port, VlanDevice};
 use crate::demo::wire::{self, DemoHost};
-use crate::dpdk::{self, EthOptions, EthPort, Pool, VhostOptions, VhostPort};
+use crate::dpdk::{self, EthEvent, EthOptions, EthPort, Pool, VhostOptions, VhostPort};
 
 /// What every port is opened with.
 pub(super) struct Opener {
@@ -26,8 +27,14 @@ pub(super) struct Opener {
     pub(super) messages: Sender<Message>,
 }
 
-/// A lower's port, and the demo host behind it if there is one.
-pub(super) type OpenLower = (Port, Option<DemoHost>);
+/// A lower's port, and what belongs to it.
+pub(super) struct OpenLower {
+    pub(super) port: Port,
+    /// The host behind a demo wire.
+    pub(super) demo: Option<DemoHost>,
+    /// Set when the device says that it was reset.
+    pub(super) reset: Arc<AtomicBool>,
+}
 
 impl Opener {
     /// Opens the device of a lower.
@@ -37,29 +44,36 @@ impl Opener {
     pub(super) fn lower(&self, name: &str, device: &str, mtu: u16) -> Result<OpenLower, String> {
         // What it hears is decided with its links.
         let options = self.options(LOWER_DESCRIPTORS, mtu, false);
+        let reset = Arc::new(AtomicBool::new(false));
         if let Some(demo) = wire::Options::parse(device) {
             let opened = wire::open(name, demo?, &options, &self.pool);
             let (ring, host) =
                 opened.map_err(|error| cannot_open("lower", name, device, &error))?;
-            return Ok((self.port(name, Device::Ring(ring)), Some(host)));
+            let (port, demo) = (self.port(name, Device::Ring(ring)), Some(host));
+            return Ok(OpenLower { port, demo, reset });
         }
         let port = EthPort::attach(device, &options, &self.pool);
         let port = port.map_err(|error| cannot_open("lower", name, device, &error))?;
         let messages = self.messages.clone();
-        let posted = port.watch(Box::new(move |_| {
+        let flag = Arc::clone(&reset);
+        let posted = port.watch(Box::new(move |event| {
+            if event == EthEvent::Reset {
+                flag.store(true, Ordering::Release);
+            }
             // The switch may be stopping.
             _ = messages.send(Message::DeviceChanged);
         }));
         if let Err(error) = posted {
             tracing::warn!(lower = %name, "its events come late: {error}");
         }
-        Ok((self.port(name, Device::Eth(port)), None))
+        Ok(OpenLower { port: self.port(name, Device::Eth(port)), demo: None, reset })
     }
 
     /// The port of a VLAN that `carrier` carries.
-    pub(super) fn vlan(&self, name: &str, carrier: &Arc<Port>, tpid: u16, id: u16) -> Port {
+    pub(super) fn vlan(&self, name: &str, carrier: &Arc<Port>, tpid: u16, id: u16) -> OpenLower {
         let (carrier, pool) = (Arc::clone(carrier), Arc::clone(&self.pool));
-        self.port(name, Device::Vlan(VlanDevice { carrier, tpid, id, pool }))
+        let port = self.port(name, Device::Vlan(VlanDevice { carrier, tpid, id, pool }));
+        OpenLower { port, demo: None, reset: Arc::default() }
     }
 
     /// Opens the device behind which the host of a lower is, and gives it the
@@ -98,7 +112,7 @@ impl Opener {
         mtu: u16,
         index: Index,
     ) -> Result<(Port, Arc<Dirty>), String> {
-        let dirty = Arc::new(Dirty::default());
+        let dirty = Arc::new(Dirty::of(index));
         let device = match endpoint {
             Endpoint::Vhost { socket, role } => {
                 let path = self.runtime_dir.join(socket);
@@ -113,7 +127,7 @@ impl Opener {
                         Role::Client => dpdk::Role::Client,
                     },
                     changed: Box::new(move || {
-                        if flag.set() {
+                        if let Some(index) = flag.set() {
                             // The switch may be stopping.
                             _ = messages.send(Message::PortChanged(index));
                         }
@@ -133,7 +147,7 @@ impl Opener {
     }
 
     fn port(&self, name: &str, device: Device) -> Port {
-        Port::new(name.to_owned(), device, self.workers)
+        Port::new(name, device, self.workers)
     }
 
     fn options(&self, descriptors: u16, mtu: u16, promiscuous: bool) -> EthOptions {

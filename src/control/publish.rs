@@ -64,6 +64,11 @@ impl Publisher {
         &self.workers
     }
 
+    /// The current plan.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        self.shared.plan.load_full()
+    }
+
     pub(super) fn worker_count(&self) -> u16 {
         u16::try_from(self.workers.len()).unwrap_or(u16::MAX)
     }

@@ -6,6 +6,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use hashbrown::HashMap;
 use macvlan::driver::{self, Driver, Index};
@@ -35,6 +36,8 @@ pub(super) struct Lower {
     pub(super) address: MacAddr,
     /// The MTU its device has, in bytes.
     pub(super) mtu: u32,
+    /// Its device said that it was reset.
+    pub(super) reset: Arc<AtomicBool>,
     /// Ends with the lower.
     pub(super) _demo: Option<DemoHost>,
 }
@@ -48,11 +51,14 @@ pub(super) struct Host {
 }
 
 /// A link's port.
+#[derive(Clone)]
 pub(super) struct Link {
     pub(super) endpoint: Endpoint,
     pub(super) port: Arc<Port>,
     /// The worker that polls it.
     pub(super) worker: u16,
+    /// Its address was drawn, not written.
+    pub(super) random_address: bool,
     dirty: Arc<Dirty>,
     /// What the worker's waker watches for it.
     watched: Option<Arc<OwnedFd>>,
@@ -67,7 +73,15 @@ impl Lower {
         }
     }
 
-    /// The device's text.
+    /// The device's text, unless it is a VLAN of another lower.
+    pub(super) fn own_device(&self) -> Option<&str> {
+        match &self.config.device {
+            LowerDevice::Device(device) => Some(device),
+            LowerDevice::Vlan { .. } => None,
+        }
+    }
+
+    /// What carries its frames, in words.
     pub(super) fn device(&self) -> String {
         match &self.config.device {
             LowerDevice::Device(device) => device.clone(),
@@ -83,17 +97,29 @@ impl Lower {
         for worker in workers {
             watch_all(&worker.waker, &self.port);
         }
-        if let Some(host) = &self.host
-            && let Some(worker) = workers.get(usize::from(host.worker))
-        {
-            watch_all(&worker.waker, &host.port);
+        if let Some(host) = &self.host {
+            host.watch_device(workers);
+        }
+    }
+}
+
+impl Host {
+    /// Lets its worker be woken by the device, where the device can do that.
+    pub(super) fn watch_device(&self, workers: &[Worker]) {
+        if let Some(worker) = workers.get(usize::from(self.worker)) {
+            watch_all(&worker.waker, &self.port);
         }
     }
 }
 
 impl Link {
     pub(super) fn new(endpoint: Endpoint, port: Port, dirty: Arc<Dirty>, worker: u16) -> Self {
-        Self { endpoint, port: Arc::new(port), worker, dirty, watched: None }
+        Self { endpoint, port: Arc::new(port), worker, random_address: false, dirty, watched: None }
+    }
+
+    /// Lets its port's events come under this number.
+    pub(super) fn posts_as(&self, link: Index) {
+        self.dirty.inherit(link);
     }
 
     /// Lets the worker be woken by what the guest kicks now. Returns whether
@@ -181,14 +207,13 @@ impl Registry {
         self.lowers.iter().find(|lower| lower.index == index)
     }
 
-    /// The lower of this name, as the rules know it.
-    pub(super) fn lower_by_name(&self, name: &str) -> Option<&driver::Lower> {
-        self.driver().lower(self.driver().by_name(name)?)
+    pub(super) fn lower_mut(&mut self, index: Index) -> Option<&mut Lower> {
+        self.lowers.iter_mut().find(|lower| lower.index == index)
     }
 
-    /// The link of this name, as the rules know it.
-    pub(super) fn link_by_name(&self, name: &str) -> Option<&driver::Link> {
-        self.driver().link(self.driver().by_name(name)?)
+    /// The VLANs on a lower.
+    pub(super) fn vlans_on(&self, lower: Index) -> impl Iterator<Item = &Lower> {
+        self.lowers.iter().filter(move |other| other.carrier == Some(lower))
     }
 
     /// The worker with the fewest links: where the next one goes.
@@ -197,33 +222,43 @@ impl Registry {
         (0..workers).min_by_key(|&worker| load(worker)).unwrap_or(0)
     }
 
+    /// Whose port, whether it is up, and the port: lowers in order, then links
+    /// by age.
+    fn ports(&self) -> impl Iterator<Item = (PortKind, bool, &Port)> {
+        let driver = self.driver();
+        let lowers = self.lowers.iter().flat_map(|lower| {
+            let up = driver.lower(lower.index).is_some_and(driver::Lower::passes);
+            let host = lower.host.as_ref();
+            let host = host.map(|host| (PortKind::Host, up && host.port.carrier(), &*host.port));
+            std::iter::once((PortKind::Lower, up, &*lower.port)).chain(host)
+        });
+        let links = driver.links().filter_map(|link| {
+            let port = &*self.links.get(&link.index)?.port;
+            Some((PortKind::Link, link.up && port.carrier(), port))
+        });
+        lowers.chain(links)
+    }
+
+    /// Readers see another state than there is: a device's carrier changed.
+    pub(super) fn is_inventory_stale(&self) -> bool {
+        let shown = self.inventory.load();
+        !self.ports().map(|(_, up, _)| up).eq(shown.ports.iter().map(|port| port.up))
+    }
+
     /// Publishes what readers see.
     pub(super) fn refresh_inventory(&self, workers: &[Worker]) {
-        let view = |kind, up, port: &Port| PortView {
-            name: port.name.clone(),
+        let views = self.ports().map(|(kind, up, port)| PortView {
+            name: Arc::clone(&port.name),
             kind,
             up,
             stats: Arc::clone(&port.stats),
-        };
-        let driver = self.driver();
-        let mut ports = Vec::with_capacity(self.lowers.len() + self.links.len());
-        for lower in &self.lowers {
-            let up = driver.lower(lower.index).is_some_and(driver::Lower::passes);
-            ports.push(view(PortKind::Lower, up, &lower.port));
-            if let Some(host) = &lower.host {
-                ports.push(view(PortKind::Host, up && host.port.carrier(), &host.port));
-            }
-        }
-        for link in driver.links() {
-            if let Some(Link { port, .. }) = self.links.get(&link.index) {
-                ports.push(view(PortKind::Link, link.up && port.carrier(), port));
-            }
-        }
+        });
         let workers = workers.iter().map(|worker| WorkerView {
             index: worker.index,
             core: worker.core,
             stats: Arc::clone(&worker.stats),
         });
-        self.inventory.store(Inventory { ports, workers: workers.collect() });
+        let (ports, workers) = (views.collect(), workers.collect());
+        self.inventory.store(Inventory { ports, workers });
     }
 }

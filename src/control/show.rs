@@ -1,7 +1,7 @@
 //! What is shown of links and lowers: on the control socket and in the start
 //! banner.
 
-use macvlan::driver::{self, Driver};
+use macvlan::driver::{self, Driver, HostPort, Index};
 use macvlan::drop::DropReason;
 use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, Mode};
@@ -9,8 +9,8 @@ use mvctl::proto::{
     Drops, Extra, InfoData, LinkInfo, LinkShow, LowerExtra, LowerShow, RpcError, RxStats, Stats64,
     TxStats,
 };
-use serde_json::Value;
 
+use super::Outcome;
 use super::registry::{Link, Lower, Registry};
 use crate::config::{Endpoint, Role};
 use crate::datapath::Totals;
@@ -22,21 +22,21 @@ const TX_QUEUE_LEN: u32 = 1000;
 ///
 /// # Errors
 /// ENODEV: there is none of this name.
-pub(super) fn links(registry: &Registry, name: Option<&str>) -> Result<Value, RpcError> {
+pub(super) fn links(registry: &Registry, name: Option<&str>) -> Outcome<Vec<LinkShow>> {
     let driver = registry.driver();
     let shown: Vec<LinkShow> = driver
         .links()
         .filter(|link| name.is_none_or(|name| link.name == name))
-        .filter_map(|facts| show_link(registry, facts))
+        .filter_map(|facts| link(registry, driver, facts.index))
         .collect();
-    answer(&shown, "link", name)
+    found(shown, "link", name)
 }
 
 /// The lowers, in the order of the config, or the one of this name.
 ///
 /// # Errors
 /// ENODEV: there is none of this name.
-pub(super) fn lowers(registry: &Registry, name: Option<&str>) -> Result<Value, RpcError> {
+pub(super) fn lowers(registry: &Registry, name: Option<&str>) -> Outcome<Vec<LowerShow>> {
     let shown: Vec<LowerShow> = registry
         .lowers
         .iter()
@@ -44,24 +44,26 @@ pub(super) fn lowers(registry: &Registry, name: Option<&str>) -> Result<Value, R
         .filter(|(_, facts)| name.is_none_or(|name| facts.spec.name == name))
         .map(|(lower, facts)| show_lower(registry.driver(), lower, facts))
         .collect();
-    answer(&shown, "lower", name)
+    found(shown, "lower", name)
 }
 
-fn answer<T: serde::Serialize>(
-    shown: &[T],
-    kind: &str,
-    name: Option<&str>,
-) -> Result<Value, RpcError> {
+fn found<T>(shown: Vec<T>, kind: &str, name: Option<&str>) -> Outcome<Vec<T>> {
     match name {
         Some(name) if shown.is_empty() => {
             Err(RpcError::enodev(format!("there is no {kind} {name}")))
         }
-        _ => serde_json::to_value(shown).map_err(|error| RpcError::eio(error.to_string())),
+        _ => Ok(shown),
     }
 }
 
-fn show_link(registry: &Registry, facts: &driver::Link) -> Option<LinkShow> {
-    let driver = registry.driver();
+/// A lower, as a state of the driver has it.
+pub(super) fn lower(registry: &Registry, driver: &Driver, index: Index) -> Option<LowerShow> {
+    Some(show_lower(driver, registry.lower(index)?, driver.lower(index)?))
+}
+
+/// A link, as a state of the driver has it.
+pub(super) fn link(registry: &Registry, driver: &Driver, index: Index) -> Option<LinkShow> {
+    let facts = driver.link(index)?;
     let link = registry.links.get(&facts.index)?;
     let lower = registry.lower(facts.lower)?;
     let lower_facts = driver.lower(facts.lower)?;
@@ -213,7 +215,7 @@ fn show_lower(driver: &Driver, lower: &Lower, facts: &driver::Lower) -> LowerSho
         mvswitch: LowerExtra {
             device: lower.device(),
             host: lower.host.as_ref().map(|host| host.config.device.clone()),
-            reachable: lower.host.as_ref().is_some_and(|host| host.config.reachable),
+            reachable: spec.host == HostPort::Reachable,
             promiscuous_because: filters.promiscuous.map(str::to_owned),
             unicast: filters.unicast.iter().map(MacAddr::to_string).collect(),
             groups: filters.groups.iter().map(MacAddr::to_string).collect(),
@@ -232,7 +234,8 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-fn drops(totals: &Totals) -> Vec<Drops> {
+/// What is not zero.
+pub(super) fn drops(totals: &Totals) -> Vec<Drops> {
     let of = |direction: &'static str, counts: [u64; DropReason::COUNT]| {
         let counted = DropReason::ALL.iter().zip(counts).filter(|(_, frames)| *frames > 0);
         counted.map(move |(reason, frames)| Drops {
@@ -259,7 +262,8 @@ pub(super) fn banner(registry: &Registry) -> Vec<String> {
         let (name, device, mtu) = (&spec.name, lower.device(), spec.mtu);
         lines.push(format!("lower  {name:<12} {device}  mtu {mtu}  {state}"));
         if let Some(host) = &lower.host {
-            let reachable = if host.config.reachable { "  reachable from links" } else { "" };
+            let reachable =
+                if spec.host == HostPort::Reachable { "  reachable from links" } else { "" };
             let device = &host.config.device;
             lines.push(format!("host   {:<12} device {device}{reachable}", format!("@{name}")));
         }

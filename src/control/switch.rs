@@ -6,19 +6,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crossbeam::channel::unbounded;
-use macvlan::driver::{HostPort, Index, LowerSpec};
-use macvlan::mac::MacAddr;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::filters::Filters;
+use super::monitor::Monitors;
 use super::ports::Opener;
 use super::publish::{Publisher, add};
-use super::registry::{Host, Lower, Registry};
-use super::{Control, Handle, InventoryHandle, Profile, interface, lower_ops, program, show};
+use super::registry::Registry;
+use super::report::Baseline;
+use super::transaction::Transaction;
+use super::{Control, Handle, InventoryHandle, Profile, events, program, show};
 use crate::config::{Config, Endpoint, Idle, LinkConfig, LowerConfig, LowerDevice, is_pci};
-use crate::datapath::{Device, IdlePolicy, Port, Shared, Totals, Worker, WorkerOptions};
+use crate::datapath::{IdlePolicy, Shared, Totals, Worker, WorkerOptions};
 use crate::dpdk::{self, Eal, EalOptions, Pool};
 
 /// Workers chosen by `workers = "auto"` at most: enough for a try, and no more
@@ -120,16 +121,21 @@ impl Switch {
         let opener =
             Opener { pool: Arc::clone(&pool), workers, runtime_dir, messages: sender.clone() };
         let workers = start_workers(&cores, config.cores.idle)?;
+        let (lowers, links) = (config.lowers.clone(), config.links.clone());
         let mut control = Control {
-            switch: config.switch.name,
+            config,
+            started: Instant::now(),
             registry: Registry::default(),
             publisher: Publisher::new(workers.0, workers.1),
             opener,
             messages,
-            deferred: Vec::new(),
+            pending: Vec::new(),
+            monitors: Monitors::default(),
+            baseline: Baseline::default(),
+            stopping: false,
         };
         let inventory = control.registry.inventory.clone();
-        if let Err(error) = control.open(config.lowers, config.links) {
+        if let Err(error) = control.open(lowers, links) {
             control.end();
             return Err(error);
         }
@@ -187,115 +193,37 @@ impl Control {
     fn open(&mut self, lowers: Vec<LowerConfig>, links: Vec<LinkConfig>) -> Result<(), StartError> {
         let runtime = StartError::Runtime;
         let Registry { chain, macvlan, .. } = &mut self.registry;
-        let loaded = chain.load(macvlan).and_then(|()| {
-            chain.subscribe("log", lower_ops::log_event, macvlan)?;
-            chain.subscribe("announce", lower_ops::announce_returned, macvlan)
-        });
+        let loaded = chain.load(macvlan);
+        let loaded =
+            loaded.and_then(|()| chain.subscribe("announce", events::announce_returned, macvlan));
         loaded.map_err(|refusal| runtime(refusal.message))?;
-        for lower in lowers {
-            let lower = self.open_lower(lower).map_err(runtime)?;
-            lower.watch_device(self.publisher.workers());
-            self.registry.lowers.push(lower);
+        let mut change = self.begin();
+        let opened = self.open_all(&mut change, lowers, links);
+        if let Err(error) = opened {
+            self.abandon(change);
+            return Err(error);
         }
-        let mut next = self.registry.driver().clone();
+        self.finish(change).map(|_| ()).map_err(|error| runtime(error.message))
+    }
+
+    fn open_all(
+        &mut self,
+        change: &mut Transaction,
+        lowers: Vec<LowerConfig>,
+        links: Vec<LinkConfig>,
+    ) -> Result<(), StartError> {
+        for lower in lowers {
+            self.add_lower(change, lower).map_err(|it| StartError::Runtime(it.message()))?;
+        }
         for link in links {
             let name = link.name.clone();
-            let link = self.configured(&next, link);
-            let index = self.create(&mut next, &link);
-            let index = index
-                .map_err(|error| StartError::Config(format!("link {name}: {}", error.message)))?;
-            self.open_port(index, &name, link).map_err(|error| runtime(error.message))?;
+            let link = self.configured(&change.next.driver, link);
+            self.add_link(change, link).map_err(|hindrance| match hindrance.errno() {
+                Some("EIO") => StartError::Runtime(hindrance.message()),
+                _ => StartError::Config(format!("link {name}: {}", hindrance.message())),
+            })?;
         }
-        self.commit(next).map_err(|error| runtime(error.message))
-    }
-
-    fn open_lower(&mut self, config: LowerConfig) -> Result<Lower, String> {
-        let name = config.name.clone();
-        let (port, demo, carrier) = match &config.device {
-            LowerDevice::Device(device) => {
-                let (port, demo) = self.opener.lower(&name, device, config.mtu)?;
-                (port, demo, None)
-            }
-            LowerDevice::Vlan { lower, id, protocol } => {
-                let below = self.registry.driver().by_name(lower);
-                let below = below.and_then(|index| self.registry.lower(index));
-                let below = below.ok_or_else(|| format!("lower {name}: there is no {lower}"))?;
-                let port = self.opener.vlan(&name, &below.port, protocol.tpid(), *id);
-                (port, None, Some(below.index))
-            }
-        };
-        let address = self.address_of(&config, &port, carrier)?;
-        let host = match &config.host {
-            Some(host) => {
-                let port = self.opener.host(&name, &host.device, config.mtu, address.bytes())?;
-                Some(Host { config: host.clone(), port: Arc::new(port), worker: 0 })
-            }
-            None => None,
-        };
-        let interface = match &config.device {
-            LowerDevice::Device(device) => interface::behind(device),
-            LowerDevice::Vlan { .. } => interface::Interface::default(),
-        };
-        let max_mtu = port.eth().and_then(|port| port.max_mtu().ok());
-        let spec = LowerSpec {
-            max_mtu: u32::from(max_mtu.unwrap_or(config.mtu).max(config.mtu)),
-            up: config.up,
-            carrier: port.carrier(),
-            host: match &config.host {
-                None => HostPort::None,
-                Some(host) if host.reachable => HostPort::Reachable,
-                Some(_) => HostPort::Taps,
-            },
-            kind: interface.kind,
-            owner: interface.owner,
-            private_strict: config.private_strict,
-            drop_link_local: config.drop_link_local,
-            ..LowerSpec::ethernet(&name, address, u32::from(config.mtu))
-        };
-        let mtu = spec.mtu;
-        let driver = &mut self.registry.macvlan.driver;
-        let index = driver.add_lower(spec).map_err(|refusal| refusal.message)?;
-        Ok(Lower {
-            index,
-            config,
-            port: Arc::new(port),
-            carrier,
-            host,
-            queue: Arc::default(),
-            filters: Filters::default(),
-            address,
-            mtu,
-            _demo: demo,
-        })
-    }
-
-    /// The address of a lower: the config's, else the device's. A wire inside
-    /// the process has none and gets one that survives a restart.
-    fn address_of(
-        &self,
-        config: &LowerConfig,
-        port: &Port,
-        carrier: Option<Index>,
-    ) -> Result<MacAddr, String> {
-        if let Some(carrier) = carrier.and_then(|carrier| self.registry.driver().lower(carrier)) {
-            return Ok(config.address.unwrap_or(carrier.spec.address));
-        }
-        let own = port.eth().and_then(|port| port.address().ok()).map(MacAddr::new);
-        match (config.address, own) {
-            (Some(address), own) if own != Some(address) => {
-                if let Device::Eth(port) = &port.device {
-                    port.set_address(address.bytes()).map_err(|error| {
-                        format!(
-                            "lower {}: the device refused address {address}: {error}",
-                            config.name
-                        )
-                    })?;
-                }
-                Ok(address)
-            }
-            (_, Some(own)) if own.is_valid_unicast() => Ok(own),
-            _ => Ok(MacAddr::derive(&[&self.switch, &config.name], 0)),
-        }
+        Ok(())
     }
 
     /// Ends the workers and closes everything. Returns all counters' sums.

@@ -108,6 +108,27 @@ impl Totals {
     pub fn dropped(&self) -> u64 {
         self.rx_drops.iter().chain(&self.tx_drops).sum()
     }
+
+    /// What was counted since `before`.
+    #[must_use]
+    pub fn since(mut self, before: &Self) -> Self {
+        let pairs = [
+            (&mut self.rx_packets, before.rx_packets),
+            (&mut self.rx_bytes, before.rx_bytes),
+            (&mut self.tx_packets, before.tx_packets),
+            (&mut self.tx_bytes, before.tx_bytes),
+            (&mut self.copies, before.copies),
+            (&mut self.multicast, before.multicast),
+            (&mut self.wire_full, before.wire_full),
+            (&mut self.rx_drop_bytes, before.rx_drop_bytes),
+        ];
+        let rx = self.rx_drops.iter_mut().zip(before.rx_drops);
+        let tx = self.tx_drops.iter_mut().zip(before.tx_drops);
+        for (now, before) in pairs.into_iter().chain(rx).chain(tx) {
+            *now = now.saturating_sub(before);
+        }
+        self
+    }
 }
 
 impl PortStats {

@@ -103,7 +103,7 @@ impl Plan {
     }
 
     /// The ports that a worker receives from.
-    pub(super) fn sources(&self, worker: u16) -> impl Iterator<Item = &Port> {
+    pub fn sources(&self, worker: u16) -> impl Iterator<Item = &Port> {
         let port = |poll: &Poll| Some(&*self.segment(poll.segment)?.endpoint(poll.ingress)?.port);
         self.polls(worker).iter().filter_map(port)
     }

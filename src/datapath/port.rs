@@ -42,7 +42,7 @@ pub struct VlanDevice {
 #[derive(Debug)]
 pub struct Port {
     /// Name of the lower or link.
-    pub name: String,
+    pub name: Arc<str>,
     /// What moves the frames.
     pub device: Device,
     /// Shared with readers, who may outlive the device.
@@ -57,9 +57,9 @@ const INJECTED: usize = 64;
 impl Port {
     /// A port whose frames are counted by so many workers.
     #[must_use]
-    pub fn new(name: String, device: Device, workers: u16) -> Self {
+    pub fn new(name: &str, device: Device, workers: u16) -> Self {
         let stats = Arc::new(PortStats::new(usize::from(workers)));
-        Self { name, device, stats, injected: ArrayQueue::new(INJECTED) }
+        Self { name: name.into(), device, stats, injected: ArrayQueue::new(INJECTED) }
     }
 
     /// Lets the worker that polls this port take `frame` for received: how a

@@ -64,7 +64,7 @@ impl Rig {
     pub(crate) fn empty(devices: Vec<Device>, workers: u16, idle: IdlePolicy) -> Self {
         let shared = Arc::new(Shared::default());
         let ports = devices.into_iter().enumerate();
-        let ports = ports.map(|(index, device)| Port::new(format!("p{index}"), device, workers));
+        let ports = ports.map(|(index, device)| Port::new(&format!("p{index}"), device, workers));
         let ports: Vec<_> = ports.map(Arc::new).collect();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let workers = (0..workers).map(|index| {

@@ -202,7 +202,7 @@ pub(crate) fn vlans_are_lowers_of_their_own(bench: &Bench) {
             pool: Arc::clone(&bench.pool),
         };
         let device = Device::Vlan(vlan);
-        let port_of_vlan = mvswitch::datapath::Port::new(format!("p{port}"), device, 1);
+        let port_of_vlan = mvswitch::datapath::Port::new(&format!("p{port}"), device, 1);
         rig.ports.push(Arc::new(port_of_vlan));
         rig.add_lower(port, HostPort::None, None, Some((tpid, 10)));
     }

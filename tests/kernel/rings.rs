@@ -71,7 +71,7 @@ impl Rings {
         let wires = (0..WIRES).map(|number| {
             let wire = RingPair::wire(&format!("w{number}"), &options, &pool);
             let (near, far) = wire.expect("a wire");
-            let port = Arc::new(Port::new(format!("w{number}"), Device::Ring(near), 1));
+            let port = Arc::new(Port::new(&format!("w{number}"), Device::Ring(near), 1));
             Wire { port, far }
         });
         let wires: Vec<Wire> = wires.collect();

@@ -85,6 +85,13 @@ impl RpcError {
         }
     }
 
+    /// The same, of one request of a batch: the `index`-th, from 0.
+    #[must_use]
+    pub fn of_batch(self, index: usize) -> Self {
+        let errno = self.errno().unwrap_or("EINVAL").to_owned();
+        Self { data: Some(ErrorData { errno, index: Some(index) }), ..self }
+    }
+
     /// The errno's name, where there is one.
     #[must_use]
     pub fn errno(&self) -> Option<&str> {

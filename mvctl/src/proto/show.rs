@@ -371,7 +371,7 @@ pub struct Subscribed {
 }
 
 /// Parameters of an `event` notification.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Counts up by one; a gap means that this client was too slow for some.
     pub sequence: u64,
