@@ -4,21 +4,21 @@
 //! and waits for the answers; it touches neither DPDK nor the data path, so a
 //! client that is slow, silent or hostile costs nobody else anything.
 
+pub mod access;
+mod client;
 mod http;
 mod rpc;
 
-use std::future::Future;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use mvctl::proto::{Request, RpcError};
-use serde_json::Value;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
 use crate::control::{Handle, clear_stale};
+use access::Rights;
+use rpc::Service;
 
 /// What the doors are opened with.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Options {
     pub metrics: Option<TcpListener>,
     /// What is served there.
     pub registry: prometheus::Registry,
+    /// Who may use the control socket.
+    pub rights: Rights,
 }
 
 /// The running thread.
@@ -44,19 +46,11 @@ pub struct Api {
 /// # Errors
 /// One sentence: the socket's path is not free, or the system refused.
 pub fn spawn(control: Handle, options: Options) -> Result<Api, String> {
-    let call = move |request| {
-        let control = control.clone();
-        async move { control.call(request).await }
-    };
-    open(call, options)
+    open(control, options)
 }
 
-fn open<C, F>(call: C, options: Options) -> Result<Api, String>
-where
-    C: Fn(Request) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Value, RpcError>> + Send + 'static,
-{
-    let Options { control_socket, metrics, registry } = options;
+fn open(service: impl Service, options: Options) -> Result<Api, String> {
+    let Options { control_socket, metrics, registry, rights } = options;
     clear_stale(&control_socket)?;
     let shown = control_socket.display().to_string();
     let failed = |error: std::io::Error| format!("cannot open the control socket {shown}: {error}");
@@ -72,15 +66,14 @@ where
     // The directory is ours alone, so nobody comes between this and the rights.
     let listener = UnixListener::bind(&control_socket).map_err(failed)?;
     let socket = SocketFile(control_socket);
-    let rights = std::fs::Permissions::from_mode(0o660);
-    std::fs::set_permissions(&socket.0, rights).map_err(failed)?;
+    rights.open(&socket.0).map_err(failed)?;
     drop(context);
     let (stop, stopped) = oneshot::channel();
     let serve = async move {
         if let Some(listener) = metrics {
             tokio::spawn(http::serve(listener, registry));
         }
-        tokio::spawn(rpc::serve(listener, call));
+        tokio::spawn(rpc::serve(listener, rights, service));
         // Ends when told to, or when the owner is gone.
         _ = stopped.await;
     };
@@ -119,17 +112,32 @@ impl Drop for SocketFile {
 mod tests {
     use super::*;
     use mvctl::client::Client;
-    use mvctl::proto::Name;
-    use serde_json::json;
+    use mvctl::proto::{Name, Request, RpcError};
+    use serde_json::{Value, json};
     use std::io::{Read, Write};
     use std::net::TcpStream;
+    use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
-    /// Doors to a control that knows no link.
+    /// A control that knows no link.
+    #[derive(Clone)]
+    struct Empty;
+
+    impl Service for Empty {
+        async fn call(&self, _: Request) -> Result<Value, RpcError> {
+            Ok(json!([]))
+        }
+
+        async fn monitor(&self, _: crate::control::Monitor) -> Result<Value, RpcError> {
+            Ok(json!({}))
+        }
+    }
+
+    /// Doors to it.
     fn opened(control_socket: &Path, metrics: Option<TcpListener>) -> Result<Api, String> {
         let registry = prometheus::Registry::new();
-        let options = Options { control_socket: control_socket.to_owned(), metrics, registry };
-        open(async |_| Ok(json!([])), options)
+        let (control_socket, rights) = (control_socket.to_owned(), Rights::default());
+        open(Empty, Options { control_socket, metrics, registry, rights })
     }
 
     #[test]

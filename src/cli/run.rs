@@ -11,6 +11,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use super::args::RunArgs;
 use super::{Failure, load, stats};
+use crate::api::access::Rights;
 use crate::control::{Handle, StartError, Switch};
 use crate::{api, config, dpdk, metrics};
 
@@ -24,6 +25,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
         config::check_eal_arg(config.eal.memory, word).map_err(Failure::usage)?;
     }
     runtime_dir::prepare(&runtime_dir).map_err(Failure::runtime)?;
+    let rights = Rights::new(&config.control).map_err(Failure::usage)?;
     // Before any thread starts: all of them inherit it.
     let signals = block_signals();
     let metrics_listener = match config.metrics {
@@ -47,6 +49,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
         control_socket: control_socket.clone(),
         metrics: metrics_listener,
         registry,
+        rights,
     };
     let api = match api::spawn(switch.handle(), options) {
         Ok(api) => api,
@@ -55,7 +58,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
             return Err(Failure::runtime(error));
         }
     };
-    stop_on(signals, switch.handle());
+    follow(signals, switch.handle());
     let table = args.stats_period.map(|period| stats::Table::start(period, switch.inventory()));
 
     print_banner(&name, &switch, &control_socket, metrics_address);
@@ -112,22 +115,26 @@ fn block_signals() -> SigSet {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGHUP);
     // Cannot fail for these; and without it a signal would merely end us at once.
     _ = signals.thread_block();
     signals
 }
 
-/// The first signal ends the switch in order, the second at once.
-fn stop_on(signals: SigSet, control: Handle) {
+/// SIGHUP reads the config again. The first other signal ends the switch in
+/// order, the second at once.
+fn follow(signals: SigSet, control: Handle) {
     let wait = move || {
-        _ = signals.wait();
+        while signals.wait() == Ok(Signal::SIGHUP) {
+            control.reload();
+        }
         control.stop();
         thread::spawn(|| {
             thread::park_timeout(PATIENCE);
             eprintln!("the stop took too long and was cut short");
             std::process::exit(1);
         });
-        _ = signals.wait();
+        while signals.wait() == Ok(Signal::SIGHUP) {}
         std::process::exit(1);
     };
     // Without the thread a signal stays pending and SIGKILL is needed.

@@ -30,7 +30,7 @@ use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, Mode};
 
 pub use cores::parse_workers;
-pub use diff::{diff, settled};
+pub use diff::{Action, Change, Edit, diff, settled, steps};
 pub use eal_args::check_eal_arg;
 pub use error::{ConfigError, Position};
 pub use rules::{

@@ -157,7 +157,12 @@ impl Control {
                 spoof_check: Some(link.spoof_check),
             },
         };
-        NewLink { request, groups: link.multicast, endpoint: link.endpoint, random_address: false }
+        NewLink {
+            request,
+            groups: link.multicast,
+            endpoint: link.endpoint,
+            random_address: link.random_address,
+        }
     }
 
     /// Creates a link in `next`, if nothing is in the way.
@@ -306,6 +311,59 @@ impl Control {
             ..LinkRequest::default()
         };
         next.setlink(index, &change).map_err(refused)
+    }
+
+    /// Sets a link down for the time being.
+    pub(super) fn set_down(&self, next: &mut Driver, link: Index) -> Outcome<()> {
+        let down = LinkRequest { up: Some(false), ..LinkRequest::default() };
+        next.setlink(link, &down).map_err(refused)
+    }
+
+    /// Brings a link in line with what a config says; `has` knows the keys that
+    /// differ.
+    pub(super) fn reconfigure(
+        &self,
+        next: &mut Driver,
+        to: &LinkConfig,
+        has: &dyn Fn(&str) -> bool,
+    ) -> Outcome<()> {
+        let link = find_link(next, &to.name)?;
+        let (index, groups) = (link.index, link.groups.clone());
+        let bytes = |address: &MacAddr| address.bytes().to_vec();
+        let lists = has("macaddr") && to.mode == Mode::Source;
+        let data = LinkData {
+            mode: has("mode").then(|| to.mode.value()),
+            flags: (has("nopromisc") || has("nodst")).then(|| to.flags.bits()),
+            macaddr_mode: lists.then(|| MacaddrMode::Set.value()),
+            macaddr_data: lists.then(|| to.macaddr.iter().map(|it| (MACADDR, bytes(it))).collect()),
+            bc_queue_len: has("bcqueuelen").then_some(to.bcqueuelen),
+            bc_cutoff: to.bclim.filter(|_| has("bclim")),
+            ..LinkData::default()
+        };
+        let change = LinkRequest {
+            address: has("address").then(|| bytes(&to.address)),
+            mtu: has("mtu").then_some(to.mtu.into()),
+            // It may have been set down to clear the way.
+            up: Some(to.up),
+            promisc: has("promisc").then_some(to.promisc),
+            allmulti: has("allmulticast").then_some(to.allmulticast),
+            data: Some(data),
+            extensions: Extensions {
+                addresses: has("addresses").then(|| to.addresses.clone()),
+                spoof_check: has("spoof_check").then_some(to.spoof_check),
+            },
+            ..LinkRequest::default()
+        };
+        next.setlink(index, &change).map_err(refused)?;
+        if has("multicast") {
+            for &gone in groups.iter().filter(|group| !to.multicast.contains(group)) {
+                next.fdb_del(index, gone).map_err(refused)?;
+            }
+            for &new in to.multicast.iter().filter(|group| !groups.contains(*group)) {
+                next.fdb_add(index, new, false).map_err(refused)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn link_del(&self, change: &mut Transaction, name: &str) -> Outcome<()> {

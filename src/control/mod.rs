@@ -48,6 +48,7 @@ use monitor::Monitors;
 use ports::Opener;
 use publish::Publisher;
 use registry::Registry;
+use reload::OwnFile;
 use report::Baseline;
 use requests::Pending;
 
@@ -61,7 +62,30 @@ const RETIRE: Duration = Duration::from_millis(1);
 const DEFERRED: Duration = Duration::from_secs(2);
 
 type Outcome<T> = Result<T, RpcError>;
-type Reply = oneshot::Sender<Outcome<Value>>;
+
+/// Who gets an answer.
+enum Reply {
+    /// A client.
+    Client(oneshot::Sender<Outcome<Value>>),
+    /// Nobody asked but a signal.
+    Log,
+}
+
+impl Reply {
+    fn give(self, answer: Outcome<Value>) {
+        match (self, answer) {
+            // It may have gone.
+            (Self::Client(client), answer) => _ = client.send(answer),
+            (Self::Log, Ok(_)) => tracing::info!("the config was read again and applied"),
+            (Self::Log, Err(error)) => {
+                tracing::error!(
+                    "the config was not applied, nothing is changed: {}",
+                    error.message
+                );
+            }
+        }
+    }
+}
 
 /// What the control thread is told.
 enum Message {
@@ -89,7 +113,8 @@ impl Handle {
     pub async fn call(&self, request: Request) -> Outcome<Value> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| RpcError::eio("the switch is stopping");
-        self.0.send(Message::Request(Box::new(request), reply)).map_err(|_| gone(()))?;
+        let message = Message::Request(Box::new(request), Reply::Client(reply));
+        self.0.send(message).map_err(|_| gone(()))?;
         answer.await.map_err(|_| gone(()))?
     }
 
@@ -101,7 +126,8 @@ impl Handle {
     pub async fn monitor(&self, monitor: Monitor) -> Outcome<Value> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| RpcError::eio("the switch is stopping");
-        self.0.send(Message::Monitor(monitor, reply)).map_err(|_| gone(()))?;
+        let message = Message::Monitor(monitor, Reply::Client(reply));
+        self.0.send(message).map_err(|_| gone(()))?;
         answer.await.map_err(|_| gone(()))?
     }
 
@@ -123,6 +149,7 @@ impl Handle {
 struct Control {
     /// What it was started with, or has been told to become since.
     config: Config,
+    file: OwnFile,
     started: Instant,
     registry: Registry,
     publisher: Publisher,

@@ -57,13 +57,12 @@ impl Control {
         monitors.has_any();
         if monitors.clients.len() >= MONITORS {
             let message = format!("{MONITORS} clients listen already: close one");
-            _ = reply.send(Err(RpcError::ebusy(message)));
+            reply.give(Err(RpcError::ebusy(message)));
             return;
         }
         monitors.clients.push(monitor);
         let subscribed = serde_json::to_value(Subscribed { sequence: monitors.sequence });
-        // The client may have gone.
-        _ = reply.send(subscribed.map_err(|error| RpcError::eio(error.to_string())));
+        reply.give(subscribed.map_err(|error| RpcError::eio(error.to_string())));
     }
 
     /// Tells of everything that is other than `before`.

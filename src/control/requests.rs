@@ -65,8 +65,7 @@ impl Control {
             Work::ForEnd { ends, answer } => self.after(ends, Ok(answer), patient),
         };
         match progress {
-            // The client may have gone.
-            Progress::Answer(answer) => _ = reply.send(answer),
+            Progress::Answer(answer) => reply.give(answer),
             Progress::Later(work) => self.pending.push(Pending { work, reply, until }),
         }
     }
@@ -231,7 +230,7 @@ impl Control {
             Request::Announce(name) => {
                 self.link_announce(which(name).as_deref()).and_then(|it| answer(&it))
             }
-            Request::ConfigShow(_) => self.config_show().and_then(|it| answer(&it)),
+            Request::ConfigShow(_) => answer(&self.config_show()),
             Request::ConfigDiff(text) => {
                 self.config_diff(text.file.as_deref(), &text.text).and_then(|it| answer(&it))
             }

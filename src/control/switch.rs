@@ -15,6 +15,7 @@ use super::monitor::Monitors;
 use super::ports::Opener;
 use super::publish::{Publisher, add};
 use super::registry::Registry;
+use super::reload::OwnFile;
 use super::report::Baseline;
 use super::transaction::Transaction;
 use super::{Control, Handle, InventoryHandle, Profile, events, program, show};
@@ -123,6 +124,7 @@ impl Switch {
         let workers = start_workers(&cores, config.cores.idle)?;
         let (lowers, links) = (config.lowers.clone(), config.links.clone());
         let mut control = Control {
+            file: OwnFile::of(&config),
             config,
             started: Instant::now(),
             registry: Registry::default(),

@@ -141,7 +141,7 @@ impl Control {
         }
         change.next.announce.into_iter().for_each(|link| self.announce(link));
         if let Some(config) = change.config {
-            self.config = config;
+            self.adopt(config);
         }
         Ok(change.ends)
     }
