@@ -4,16 +4,14 @@
 //! Owns the translation, which is pure, and prints it. What the kernel has and a
 //! config cannot say becomes a comment, never a guess. Changes nothing.
 
-mod netlink;
-
 use std::fmt::Write as _;
 
 use macvlan::driver::BC_QUEUE_LEN;
 use macvlan::mode::Mode;
 
-use self::netlink::{Elsewhere, Interface, Kind, Lower, Macvlan};
 use super::Failure;
 use super::args::ImportArgs;
+use super::netlink::{self, Elsewhere, Interface, Kind, Lower, Macvlan};
 use crate::config::{MIN_MTU, check_name};
 
 /// The kernel's own number of members a group may have before it is queued.

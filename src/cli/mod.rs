@@ -6,8 +6,9 @@
 
 pub mod args;
 mod demo;
-//mod doctor;
+mod doctor;
 mod import;
+mod netlink;
 mod run;
 mod stats;
 
@@ -43,7 +44,7 @@ pub fn main(args: Args) -> ExitCode {
     start_log(&args.log_level);
     let result = match args.command {
         Some(Command::Check(check)) => check_config(&check.config),
-        Some(Command::Doctor(_)) => Ok(()),
+        Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         Some(Command::Import(import)) => import::run(&import),
         Some(Command::Schema) => schema(),
         Some(Command::Demo(demo)) => demo::run(&demo),

@@ -17,6 +17,8 @@ fn interface(index: u32, name: &str, lower: Lower, kind: Kind) -> Interface {
         mtu: 1500,
         up: true,
         promisc: false,
+        ethernet: true,
+        master: None,
         lower,
         kind,
     }

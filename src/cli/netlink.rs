@@ -1,6 +1,6 @@
 //! What the kernel says about interfaces, over routing netlink.
 //!
-//! Used by `import` alone. Reads; never changes an interface. Links in other
+//! Used by `import` and `doctor`. Reads; never changes an interface. Links in other
 //! network namespaces are found by looking into every namespace that has a
 //! process or a name: a link's own namespace is the only one that lists it.
 
@@ -19,7 +19,7 @@ use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     InfoData, InfoKind, InfoMacVlan, InfoMacVtap, InfoVlan, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage, MacVlanFlags, MacVlanMode, VlanProtocol,
+    LinkLayerType, LinkMessage, MacVlanFlags, MacVlanMode, VlanProtocol,
 };
 use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 
@@ -34,6 +34,10 @@ pub(super) struct Interface {
     pub(super) mtu: u32,
     pub(super) up: bool,
     pub(super) promisc: bool,
+    /// It is an Ethernet device.
+    pub(super) ethernet: bool,
+    /// The bridge, bond or the like it is a port of, by index.
+    pub(super) master: Option<u32>,
     pub(super) lower: Lower,
     pub(super) kind: Kind,
 }
@@ -211,6 +215,8 @@ fn interface(message: &LinkMessage) -> Interface {
         mtu: 0,
         up: flags.contains(LinkFlags::Up),
         promisc: flags.contains(LinkFlags::Promisc),
+        ethernet: message.header.link_layer_type == LinkLayerType::Ether,
+        master: None,
         lower: Lower::None,
         kind: Kind::Other,
     };
@@ -222,6 +228,7 @@ fn interface(message: &LinkMessage) -> Interface {
             LinkAttribute::Address(bytes) => {
                 interface.address = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddr::new);
             }
+            LinkAttribute::Controller(index) => interface.master = Some(*index),
             LinkAttribute::Link(index) => below = Some(*index),
             LinkAttribute::LinkNetNsId(number) => namespace = Some(*number),
             LinkAttribute::LinkInfo(infos) => interface.kind = kind(infos),
