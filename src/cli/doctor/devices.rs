@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use super::machine::Machine;
-use super::{Check, Needs, pci};
+use super::{Check, Needs, State, pci};
 use crate::cli::netlink::{Interface, Kind, Lower};
 use crate::config::{device_name, is_pci};
 
@@ -103,17 +103,20 @@ pub(super) fn wireless(machine: &Machine, needs: &Needs) -> Vec<Check> {
 /// A line for each device of the config.
 pub(super) fn named(machine: &Machine, needs: &Needs) -> Vec<Check> {
     let devices = needs.devices();
-    devices.iter().map(|(owner, device)| one(machine, owner, device)).collect()
+    devices
+        .iter()
+        .map(|(owner, device)| one(machine, owner, device, needs.has_links(owner)))
+        .collect()
 }
 
-fn one(machine: &Machine, owner: &str, device: &str) -> Check {
+fn one(machine: &Machine, owner: &str, device: &str, used: bool) -> Check {
     let name = device_name(device);
     if is_pci(device) {
         return pci::named(machine, owner, device);
     }
     match argument(device, "iface") {
         Some(interface) if is_driven(device, &LISTENING) => {
-            return listening(machine, owner, interface);
+            return listening(machine, owner, interface, used);
         }
         Some(interface) if is_driven(device, &["net_tap"]) => {
             return tap(machine, owner, interface);
@@ -139,8 +142,8 @@ fn one(machine: &Machine, owner: &str, device: &str) -> Check {
     }
 }
 
-/// An interface that a packet socket is to listen on.
-fn listening(machine: &Machine, owner: &str, name: &str) -> Check {
+/// An interface that a packet socket is to listen on; `used` if links are on it.
+fn listening(machine: &Machine, owner: &str, name: &str, used: bool) -> Check {
     let interfaces = match &machine.interfaces {
         Ok(interfaces) => interfaces,
         Err(why) => return Check::note(owner, format!("{name}: {why}"), "ip link show"),
@@ -150,15 +153,17 @@ fn listening(machine: &Machine, owner: &str, name: &str) -> Check {
         let mend = format!("write iface= one of {}", names.join(", "));
         return Check::problem(owner, format!("there is no interface {name}"), mend);
     };
+    // Links are refused on these; a lower without links opens them.
+    let state = if used { State::Problem } else { State::Note };
+    let fault = |found: String, mend: String| Check { state, ..Check::note(owner, found, mend) };
     if !interface.ethernet {
         let found = format!("{name} is no Ethernet device, and links need one");
-        return Check::problem(owner, found, "name another interface");
+        return fault(found, "name another interface".to_owned());
     }
     if let Some(master) = interface.master {
         let master = interfaces.iter().find(|other| other.index == master);
         let master = master.map_or("another interface", |master| &master.name);
-        return Check::problem(
-            owner,
+        return fault(
             format!("{name} is a port of {master}, which has its frames already"),
             machine.as_root(&format!("ip link set {name} nomaster")),
         );

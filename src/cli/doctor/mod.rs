@@ -24,7 +24,7 @@ use serde::Serialize;
 use self::machine::Machine;
 use super::args::DoctorArgs;
 use super::{Failure, load};
-use crate::config::{Config, Endpoint, LowerDevice};
+use crate::config::{Config, Endpoint, LowerConfig, LowerDevice};
 use crate::dpdk;
 
 /// How a check ended.
@@ -100,6 +100,19 @@ impl Needs {
             Endpoint::Vhost { .. } => None,
         });
         lowers.chain(hosts).chain(links).collect()
+    }
+
+    /// True if links are on this lower, or on a VLAN of it.
+    fn has_links(&self, owner: &str) -> bool {
+        let (Some(config), Some(name)) = (&self.config, owner.strip_prefix("lower ")) else {
+            return false;
+        };
+        let carried = |lower: &&LowerConfig| {
+            let is_vlan = matches!(&lower.device, LowerDevice::Vlan { lower, .. } if lower == name);
+            lower.name == name || is_vlan
+        };
+        let mut lowers = config.lowers.iter().filter(carried);
+        lowers.any(|lower| config.links.iter().any(|link| link.lower == lower.name))
     }
 
     /// True if a device of the config is driven by one of `drivers`.

@@ -79,6 +79,15 @@ fn wants(device: &str, more: &str) -> Needs {
     Needs { config: Some(config), runtime_dir: PathBuf::from("/nowhere") }
 }
 
+fn with_link(device: &str) -> Needs {
+    let text = format!(
+        "[[lower]]\nname = \"lan0\"\ndevice = \"{device}\"\n\
+         [[lower]]\nname = \"v\"\nlower = \"lan0\"\nvlan = 5\n[[macvlan]]\nname = \"m\"\nlink = \"v\"\n"
+    );
+    let config = Config::parse(&text, Path::new("t.toml")).unwrap();
+    Needs { config: Some(config), runtime_dir: PathBuf::from("/nowhere") }
+}
+
 fn nothing() -> Needs {
     Needs { config: None, runtime_dir: PathBuf::from("/nowhere") }
 }
@@ -271,10 +280,15 @@ fn interfaces_of_the_config_must_be_there_up_and_free() {
         ("net_null0", State::Ok, "nothing", ""),
         ("demo", State::Ok, "nothing", ""),
     ] {
-        let checks = devices::named(&machine, &wants(device, ""));
+        let checks = devices::named(&machine, &with_link(device));
         let [check] = &checks[..] else { panic!("{checks:?}") };
         assert_eq!(check.check, "lower lan0");
         expect(check, state, found, mend);
+    }
+    // Without links such a lower starts.
+    for device in ["net_af_packet0,iface=lo", "net_af_packet0,iface=eth2"] {
+        let checks = devices::named(&machine, &wants(device, ""));
+        assert_eq!(checks[0].state, State::Note, "{checks:?}");
     }
 }
 
