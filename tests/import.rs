@@ -7,7 +7,8 @@ mod common;
 use std::io::Write;
 use std::process::{Command, Output};
 
-use common::{Namespace, Need, have, run};
+use common::{Namespace, Need, PATIENCE, Process, have, run};
+use nix::sys::signal::Signal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mvswitch");
 const NEEDS: &[Need] = &[Need::Root, Need::Program("ip")];
@@ -152,6 +153,29 @@ fn a_vlan_with_links_becomes_a_lower() {
     let lower = section(&config, "lower", "low0.10");
     assert_eq!((lower["lower"].as_str(), lower["vlan"].as_integer()), (Some("low0"), Some(10)));
     assert_eq!(section(&config, "macvlan", "mv0")["link"].as_str(), Some("low0.10"));
+}
+
+#[test]
+fn an_imported_config_starts_in_the_place_of_the_links() {
+    if !have("an_imported_config_starts_in_the_place_of_the_links", NEEDS) {
+        return;
+    }
+    let machine = machine("start");
+    ip(&machine, "link add link low0 name mv0 address 02:00:00:00:00:10 type macvlan mode private");
+    let (text, _) = import(&machine, "low0");
+    ip(&machine, "link del mv0");
+    let base = tempfile::tempdir().unwrap();
+    let file = base.path().join("low0.toml");
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", machine.name(), PROGRAM, "-c"]).arg(&file);
+    command.arg("--runtime-dir").arg(base.path().join("run"));
+    let mut switch = Process::start("mvswitch", &mut command);
+    switch.expect("ready", 0, PATIENCE, |said| said.contains("\nready").then_some(()));
+    let said = switch.stdout();
+    assert!(said.contains("private on low0  02:00:00:00:00:10"), "{said}");
+    switch.signal(Signal::SIGTERM);
+    assert!(switch.ended(PATIENCE).unwrap().success());
 }
 
 #[test]

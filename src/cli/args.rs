@@ -279,6 +279,24 @@ mod tests {
     }
 
     #[test]
+    fn start_up_helpers_take_their_options_and_no_config_but_doctor() {
+        let doctor = parse("mvswitch doctor -j -c a.toml --runtime-dir d");
+        let Some(Command::Doctor(doctor)) = doctor.unwrap().command else { panic!("no doctor") };
+        assert_eq!((doctor.json, doctor.config), (true, Some("a.toml".into())));
+        assert_eq!(doctor.runtime_dir, Some("d".into()));
+        let bare = parse("mvswitch doctor").unwrap().command;
+        assert!(matches!(bare, Some(Command::Doctor(args)) if !args.json && args.config.is_none()));
+        let import = parse("mvswitch import eth0").unwrap().command;
+        assert!(matches!(import, Some(Command::Import(args)) if args.interface == "eth0"));
+        assert!(matches!(parse("mvswitch schema").unwrap().command, Some(Command::Schema)));
+        for line in
+            ["mvswitch import", "mvswitch import a b", "mvswitch schema x", "mvswitch doctor x"]
+        {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
     fn without_a_config_the_error_names_an_example() {
         for line in ["mvswitch", "mvswitch --stats-period 1", "mvswitch -- --no-shconf"] {
             let error = parse(line).unwrap_err();
@@ -334,6 +352,9 @@ mod tests {
             "{help}"
         );
         assert!(!help.contains("demo-guest"), "{help}");
+        for usage in ["doctor [-j] [-c FILE]", "import IFACE", "schema", "check -c FILE"] {
+            assert!(help.contains(&format!("       mvswitch {usage}\n")), "{usage}: {help}");
+        }
         let version = parse("mvswitch --version").unwrap_err();
         assert_eq!(version.exit_code(), 0);
         let version = version.to_string();

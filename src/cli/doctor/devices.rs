@@ -180,7 +180,7 @@ fn listening(machine: &Machine, owner: &str, name: &str, used: bool) -> Check {
                 "{name} has the kernel's macvlan links {}: both would deliver",
                 links.join(", ")
             ),
-            format!("mvswitch import {name} makes a config of them; then ip link del {}", links[0]),
+            format!("mvswitch import {name} makes a config of them, and says how to remove them"),
         );
     }
     if !interface.up {

@@ -183,7 +183,7 @@ fn iommu(machine: &Machine, wanted: bool, needs: &Needs) -> Check {
 fn modules(machine: &Machine, wanted: bool) -> Check {
     let name = "kernel modules";
     let loaded = |driver: &&str| machine.exists(format!("sys/bus/pci/drivers/{driver}"));
-    let found: Vec<&str> = USER_SPACE.iter().copied().filter(|driver| loaded(&driver)).collect();
+    let found: Vec<&str> = USER_SPACE.iter().copied().filter(|driver| loaded(driver)).collect();
     match (&found[..], wanted) {
         ([], false) => Check::ok(name, "neither vfio-pci nor uio; only a NIC needs one"),
         ([], true) => Check::note(
