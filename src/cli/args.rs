@@ -25,6 +25,9 @@ const VERSION: &str = concat!(
 const USAGE: &str =
     "mvswitch -c FILE [OPTIONS] [-- EAL ARGS]     for example: mvswitch -c config/two-ports.toml
        mvswitch check -c FILE
+       mvswitch doctor [-j] [-c FILE]
+       mvswitch import IFACE
+       mvswitch schema
        mvswitch demo [OPTIONS]";
 
 const NOTES: &str = "\
@@ -36,6 +39,18 @@ else /run/mvswitch for root, else $XDG_RUNTIME_DIR/mvswitch, else mvswitch-UID i
 directory for temporary files.
 
 Exit codes: 0 fine, 1 a failure at run time, 2 a usage or config error.";
+
+const DOCTOR_NOTES: &str = "\
+It changes nothing and starts nothing. Each line is ok, a note (a switch starts, with less than it
+could have) or a problem (it does not start), and says what mends it.
+
+Exit codes: 0 nothing stands in the way of a start, 1 something does, 2 a usage or config error.";
+
+const IMPORT_NOTES: &str = "\
+The config goes to standard output; what has no equivalent is a comment in it. macvtap links, links on
+VLANs of the interface, and (as root) links in other network namespaces are found, too.
+
+For example: mvswitch import eth0 >eth0.toml && mvswitch check -c eth0.toml";
 
 /// The Linux macvlan driver rebuilt in user space on DPDK
 #[derive(Clone, Debug, Parser)]
@@ -89,6 +104,14 @@ pub struct RunArgs {
 pub enum Command {
     /// Validate a config without starting anything
     Check(CheckArgs),
+    /// Look at this machine: what a switch finds here, and what mends what is missing
+    #[command(after_help = DOCTOR_NOTES)]
+    Doctor(DoctorArgs),
+    /// Print the config that does what the kernel's macvlan links on an interface do
+    #[command(after_help = IMPORT_NOTES)]
+    Import(ImportArgs),
+    /// Print the JSON Schema of the config, for editors
+    Schema,
     /// Attach two tiny guests to a running switch and let them ping
     Demo(DemoArgs),
     /// One guest of the demo
@@ -102,6 +125,30 @@ pub struct CheckArgs {
     /// The config to validate
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+/// Options of `doctor`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Print a JSON array of objects with check, state, found and mend
+    #[arg(short, long)]
+    pub json: bool,
+
+    /// Look at what this config needs, its devices and sockets included
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where sockets are to live
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+}
+
+/// Options of `import`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The interface below the links, such as eth0
+    #[arg(value_name = "IFACE")]
+    pub interface: String,
 }
 
 /// Options of `demo`.
@@ -232,6 +279,24 @@ mod tests {
     }
 
     #[test]
+    fn start_up_helpers_take_their_options_and_no_config_but_doctor() {
+        let doctor = parse("mvswitch doctor -j -c a.toml --runtime-dir d");
+        let Some(Command::Doctor(doctor)) = doctor.unwrap().command else { panic!("no doctor") };
+        assert_eq!((doctor.json, doctor.config), (true, Some("a.toml".into())));
+        assert_eq!(doctor.runtime_dir, Some("d".into()));
+        let bare = parse("mvswitch doctor").unwrap().command;
+        assert!(matches!(bare, Some(Command::Doctor(args)) if !args.json && args.config.is_none()));
+        let import = parse("mvswitch import eth0").unwrap().command;
+        assert!(matches!(import, Some(Command::Import(args)) if args.interface == "eth0"));
+        assert!(matches!(parse("mvswitch schema").unwrap().command, Some(Command::Schema)));
+        for line in
+            ["mvswitch import", "mvswitch import a b", "mvswitch schema x", "mvswitch doctor x"]
+        {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
     fn without_a_config_the_error_names_an_example() {
         for line in ["mvswitch", "mvswitch --stats-period 1", "mvswitch -- --no-shconf"] {
             let error = parse(line).unwrap_err();
@@ -287,6 +352,9 @@ mod tests {
             "{help}"
         );
         assert!(!help.contains("demo-guest"), "{help}");
+        for usage in ["doctor [-j] [-c FILE]", "import IFACE", "schema", "check -c FILE"] {
+            assert!(help.contains(&format!("       mvswitch {usage}\n")), "{usage}: {help}");
+        }
         let version = parse("mvswitch --version").unwrap_err();
         assert_eq!(version.exit_code(), 0);
         let version = version.to_string();

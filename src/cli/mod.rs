@@ -6,9 +6,13 @@
 
 pub mod args;
 mod demo;
+mod doctor;
+mod import;
+mod netlink;
 mod run;
 mod stats;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -40,6 +44,9 @@ pub fn main(args: Args) -> ExitCode {
     start_log(&args.log_level);
     let result = match args.command {
         Some(Command::Check(check)) => check_config(&check.config),
+        Some(Command::Doctor(doctor)) => doctor::run(&doctor),
+        Some(Command::Import(import)) => import::run(&import),
+        Some(Command::Schema) => schema(),
         Some(Command::Demo(demo)) => demo::run(&demo),
         Some(Command::DemoGuest(options)) => demo::guest_options(&options)
             .and_then(|options| guest::run(&options))
@@ -64,6 +71,19 @@ fn check_config(path: &Path) -> Result<(), Failure> {
         config.links.len()
     );
     Ok(())
+}
+
+/// The JSON Schema of the config on standard output.
+fn schema() -> Result<(), Failure> {
+    // print(&crate::config::schema());
+    Err(Failure::runtime("this build has no schema of the config"))
+}
+
+/// What was asked for, on standard output. A reader that has gone away is no
+/// reason to end with an error.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// The config, and the runtime directory that its sockets are below.

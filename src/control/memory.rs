@@ -53,7 +53,7 @@ impl Profile {
     ///
     /// # Errors
     /// Huge pages are needed and too few are free: how many, and what to type.
-    pub(super) fn choose(config: &Config, workers: u16) -> Result<Self, String> {
+    pub fn choose(config: &Config, workers: u16) -> Result<Self, String> {
         Self::choose_with(config, workers, free_huge_mb(Path::new("/sys/kernel/mm/hugepages")))
     }
 

@@ -1,0 +1,246 @@
+//! Man pages and completions are those of the programs: generated from the
+//! commands' definitions, and kept beside them.
+//!
+//! `scripts/docs.sh` writes them anew (it sets `MVSWITCH_BLESS=1`); without that
+//! a test fails where one differs. What clap does not know (exit status, files,
+//! environment, examples) is written by hand in `man/sections`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command as Program;
+
+use clap::{Command, CommandFactory, Parser};
+use clap_complete::{Shell, generate};
+use clap_mangen::Man;
+use mvswitch::cli::args::Args;
+
+/// The programs that have pages and completions.
+fn programs() -> Vec<Command> {
+    vec![
+        Args::command(),
+        // mvctl::cli::command(),
+    ]
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All generated files: path below the root, and text.
+fn generated() -> BTreeMap<PathBuf, String> {
+    let mut files = BTreeMap::new();
+    for program in programs() {
+        let name = program.get_name().to_owned();
+        // The revision in a version changes with every commit.
+        let program = visible(program.version(env!("CARGO_PKG_VERSION")));
+        for (shell, file) in [
+            (Shell::Bash, format!("bash/{name}")),
+            (Shell::Zsh, format!("zsh/_{name}")),
+            (Shell::Fish, format!("fish/{name}.fish")),
+        ] {
+            let mut text = Vec::new();
+            generate(shell, &mut program.clone(), &name, &mut text);
+            files.insert(Path::new("completions").join(file), tidy(text));
+        }
+        let mut pages = program.disable_help_subcommand(true);
+        pages.build();
+        page(&pages, &name, &mut files);
+    }
+    files
+}
+
+/// The command as users see it: without what is hidden.
+fn visible(command: Command) -> Command {
+    let shown: Vec<Command> =
+        command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
+    if shown.len() == command.get_subcommands().count() {
+        return command.mut_subcommands(visible);
+    }
+    // clap takes no subcommand back: its shell is built again with the others.
+    let name: &str = command.get_name().to_owned().leak();
+    let mut bare = Command::new(name)
+        .version(env!("CARGO_PKG_VERSION"))
+        .override_usage(command.clone().render_usage().to_string().replacen("Usage: ", "", 1))
+        .subcommand_negates_reqs(command.is_subcommand_negates_reqs_set())
+        .args_conflicts_with_subcommands(command.is_args_conflicts_with_subcommands_set())
+        .args(command.get_arguments().cloned())
+        .groups(command.get_groups().cloned());
+    if let Some(about) = command.get_about() {
+        bare = bare.about(about.clone());
+    }
+    bare.subcommands(shown.into_iter().map(visible))
+}
+
+/// The page of a command that is built, and those of its subcommands.
+fn page(command: &Command, program: &str, files: &mut BTreeMap<PathBuf, String>) {
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+    let man = Man::new(command.clone());
+    let version = env!("CARGO_PKG_VERSION");
+    // The library's own line leaves a date out where a place for it is needed.
+    let mut text =
+        format!(".TH {name} 1 \"\" \"{program} {version}\" \"mvswitch manual\"\n").into_bytes();
+    man.render_name_section(&mut text).unwrap();
+    text.extend(section("SYNOPSIS", &synopsis(command)).into_bytes());
+    let by_hand = fs::read_to_string(root().join(format!("man/sections/{name}.roff"))).ok();
+    // What comes before its first heading is the description.
+    let by_hand = by_hand.as_deref().and_then(|text| text.split_once(".SH "));
+    match by_hand {
+        Some((description, _)) => text.extend(format!(".SH DESCRIPTION\n{description}").bytes()),
+        None => man.render_description_section(&mut text).unwrap(),
+    }
+    man.render_options_section(&mut text).unwrap();
+    if command.get_subcommands().any(|sub| !sub.is_hide_set()) {
+        man.render_subcommands_section(&mut text).unwrap();
+    }
+    if let Some((_, sections)) = by_hand {
+        text.extend(format!(".SH {sections}").bytes());
+    } else {
+        if let Some(notes) = command.get_after_help() {
+            text.extend(section("NOTES", &notes.to_string()).into_bytes());
+        }
+        text.extend(format!(".SH \"SEE ALSO\"\n.BR {program} (1)\n").into_bytes());
+    }
+    files.insert(PathBuf::from(format!("man/{name}.1")), tidy(text));
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        page(sub, program, files);
+    }
+}
+
+fn synopsis(command: &Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.replacen("Usage: ", "", 1);
+    usage.lines().map(str::trim).collect::<Vec<_>>().join("\n")
+}
+
+/// A section whose lines stay lines.
+fn section(heading: &str, text: &str) -> String {
+    let mut roff = format!(".SH {heading}\n.nf\n");
+    for line in text.lines() {
+        let line = line.replace('\\', "\\e").replace('-', "\\-");
+        // A dot or a quote in front would be a request.
+        let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
+        roff += &format!("{guard}{line}\n");
+    }
+    roff + ".fi\n"
+}
+
+/// One line feed at the end, no space before any, and the definition of an
+/// apostrophe, which comes with each generated section, once.
+fn tidy(text: Vec<u8>) -> String {
+    let text = String::from_utf8(text).unwrap();
+    let mut tidied = String::new();
+    for line in text.lines().map(str::trim_end) {
+        if !line.contains(".ds Aq ") || !tidied.contains(line) {
+            tidied.push_str(line);
+            tidied.push('\n');
+        }
+    }
+    tidied
+}
+
+/// Files below a directory of the root that a generator owns.
+fn present(directory: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![root().join(directory)];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true if path.ends_with("sections") => {}
+                true => directories.push(path),
+                false => found.push(path.strip_prefix(root()).unwrap().to_owned()),
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn pages_and_completions_are_those_of_the_programs() {
+    let files = generated();
+    let bless = std::env::var_os("MVSWITCH_BLESS").is_some_and(|value| value == "1");
+    let mut wrong = Vec::new();
+    for (path, text) in &files {
+        let full = root().join(path);
+        if fs::read_to_string(&full).is_ok_and(|there| there == *text) {
+            continue;
+        }
+        if bless {
+            fs::create_dir_all(full.parent().unwrap()).unwrap();
+            fs::write(&full, text).unwrap();
+        } else {
+            wrong.push(format!("{} differs", path.display()));
+        }
+    }
+    for path in ["man", "completions"].into_iter().flat_map(present) {
+        if files.contains_key(&path) {
+            continue;
+        }
+        if bless {
+            fs::remove_file(root().join(&path)).unwrap();
+        } else {
+            wrong.push(format!("{} is of no command", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "type scripts/docs.sh: {}", wrong.join(", "));
+}
+
+#[test]
+fn every_command_has_a_page_and_hidden_ones_have_none() {
+    let files = generated();
+    for name in ["", "-check", "-doctor", "-import", "-schema", "-demo"] {
+        let page = &files[Path::new(&format!("man/mvswitch{name}.1"))];
+        assert!(page.contains(".SH SYNOPSIS") && page.contains(".SH OPTIONS"), "{name}: {page}");
+        let usage = format!("\nmvswitch{} ", name.replace('-', " "));
+        assert!(name.is_empty() || page.contains(&usage), "{usage}: {page}");
+    }
+    let main = &files[Path::new("man/mvswitch.1")];
+    for heading in ["\"EXIT STATUS\"", "FILES", "ENVIRONMENT", "EXAMPLES"] {
+        assert!(main.contains(&format!(".SH {heading}\n")), "{heading}");
+    }
+    for (path, text) in &files {
+        assert!(!text.contains("demo-guest") && !text.contains("demo\\-guest"), "{path:?}");
+        assert!(!text.contains(env!("MVSWITCH_REVISION")), "{path:?} changes with every commit");
+    }
+}
+
+#[test]
+fn examples_of_the_pages_are_commands_that_parse() {
+    let page = &generated()[Path::new("man/mvswitch.1")];
+    let mut examples = 0;
+    for block in page.split(".EX\n").skip(1) {
+        for line in block.split(".EE").next().unwrap().lines() {
+            let line = line.replace("\\-", "-");
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let Err(error) = Args::try_parse_from(&words) {
+                panic!("{line}: {error}");
+            }
+            if let Some(at) = words.iter().position(|word| *word == "-c") {
+                assert!(root().join(words[at + 1]).exists(), "{line}");
+            }
+            examples += 1;
+        }
+    }
+    assert!(examples >= 5, "{examples} examples");
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let complete = |words: &str| {
+        let file = root().join("completions/bash/mvswitch");
+        let script = format!(
+            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _mvswitch mvswitch \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\"",
+            file.display()
+        );
+        let output = Program::new("bash").args(["-c", &script]).output().unwrap();
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(complete("mvswitch doc"), "doctor");
+    assert_eq!(complete("mvswitch doctor --js"), "--json");
+    assert_eq!(complete("mvswitch --stat"), "--stats-period");
+    assert_eq!(complete("mvswitch demo-"), "");
+}
