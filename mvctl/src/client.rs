@@ -6,8 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::proto::{Request, RpcError};
 
@@ -42,11 +44,19 @@ impl std::fmt::Display for ClientError {
     }
 }
 
+#[derive(Serialize)]
+struct Question<'a> {
+    jsonrpc: &'a str,
+    id: u64,
+    #[serde(flatten)]
+    request: &'a Request,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
     id: Value,
-    result: Option<Value>,
+    result: Option<Box<RawValue>>,
     error: Option<RpcError>,
 }
 
@@ -91,6 +101,28 @@ impl Client {
     /// # Errors
     /// The daemon refused it, or went away.
     pub fn call(&mut self, request: &Request) -> Result<Value, ClientError> {
+        self.ask(request)
+    }
+
+    /// The same, for the type of the method's result.
+    ///
+    /// # Errors
+    /// The daemon refused it, went away, or answered in another way.
+    pub fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, ClientError> {
+        let result = self.ask_raw(request)?;
+        serde_json::from_str(result.get()).map_err(|error| {
+            ClientError::Unreachable(format!(
+                "the mvswitch at {} speaks another version: {error}",
+                self.path.display()
+            ))
+        })
+    }
+
+    /// The same, for the result as it came.
+    ///
+    /// # Errors
+    /// The daemon refused it, or went away.
+    pub fn ask_raw(&mut self, request: &Request) -> Result<Box<RawValue>, ClientError> {
         self.id += 1;
         self.send(request).map_err(|error| self.silent(&error))?;
         loop {
@@ -107,20 +139,23 @@ impl Client {
             }
             return match answer {
                 Answer { error: Some(error), .. } => Err(ClientError::Refused(error)),
-                Answer { result, .. } => Ok(result.unwrap_or(Value::Null)),
+                Answer { result, .. } => Ok(result.unwrap_or_else(|| RawValue::NULL.to_owned())),
             };
         }
     }
 
+    /// The connection, and what has already been read of what the daemon sends by itself.
+    #[must_use]
+    pub fn into_parts(self) -> (UnixStream, Vec<u8>) {
+        let read = self.stream.buffer().to_owned();
+        (self.stream.into_inner(), read)
+    }
+
     fn send(&mut self, request: &Request) -> std::io::Result<()> {
-        let mut message = serde_json::to_value(request)?;
-        if let Some(fields) = message.as_object_mut() {
-            fields.insert("jsonrpc".to_owned(), json!("2.0"));
-            fields.insert("id".to_owned(), json!(self.id));
-        }
-        let mut line = message.to_string();
-        line.push('\n');
-        match self.stream.get_mut().write_all(line.as_bytes()) {
+        let question = Question { jsonrpc: "2.0", id: self.id, request };
+        let mut line = serde_json::to_vec(&question)?;
+        line.push(b'\n');
+        match self.stream.get_mut().write_all(&line) {
             // Who turns us away says why before hanging up.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             sent => sent,
@@ -153,6 +188,7 @@ impl Client {
 mod tests {
     use super::*;
     use crate::proto::Name;
+    use serde_json::json;
     use std::os::unix::net::UnixListener;
     use std::thread::JoinHandle;
 
