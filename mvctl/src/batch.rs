@@ -283,7 +283,7 @@ impl Running<'_> {
 
 /// The command of a line.
 fn parse(words: Vec<String>) -> Result<(Options, Command), Failure> {
-    match cli::parse(words)? {
+    match cli::parse_line(words)? {
         (options, Some(command)) => Ok((options, command)),
         (_, None) => usage("a batch cannot stand in a batch"),
     }

@@ -315,7 +315,28 @@ pub fn command() -> clap::Command {
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = String>,
 ) -> Result<(Options, Option<Command>), Failure> {
+    through_clap(translate(arguments)?)
+}
+
+/// The same for a line of a batch. Thousands of changes need no clap: their
+/// words are read by their grammar alone.
+///
+/// # Errors
+/// They are no command line of mvctl, or ask for help.
+pub(crate) fn parse_line(
+    arguments: impl IntoIterator<Item = String>,
+) -> Result<(Options, Option<Command>), Failure> {
     let arguments = translate(arguments)?;
+    if let [object, command, dashes, words @ ..] = &*arguments
+        && dashes == "--"
+        && let Some(grammar) = grammar::change(object, command)
+    {
+        return Ok((Options::default(), Some(Command::Change(grammar(words)?))));
+    }
+    through_clap(arguments)
+}
+
+fn through_clap(arguments: Vec<String>) -> Result<(Options, Option<Command>), Failure> {
     let clap = |error: clap::Error| Failure::Clap(Box::new(error));
     let arguments = std::iter::once("mvctl".to_owned()).chain(arguments);
     let matches = command().try_get_matches_from(arguments).map_err(clap)?;

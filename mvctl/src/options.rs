@@ -189,6 +189,13 @@ pub(crate) fn translate(
     if let Some(word) = words.next() {
         options.extend(object(&word, &mut words)?);
     }
+    // As with ip: instead of other words, or after a type.
+    if let ["help"] | ["type", _, "help"] =
+        &*words.as_slice().iter().map(String::as_str).collect::<Vec<_>>()
+    {
+        own.push("--help".to_owned());
+        words = Vec::new().into_iter();
+    }
     options.append(&mut own);
     if words.len() > 0 {
         options.push("--".to_owned());
@@ -286,6 +293,9 @@ mod tests {
             ("-h", "--help"),
             ("link help", "link --help"),
             ("link add -h", "link add --help"),
+            ("link add help", "link add --help"),
+            ("link add type macvlan help", "link add --help"),
+            ("link add link lan0 help", "link add -- link lan0 help"),
             ("help link", "help link"),
             ("--socket /run/x link", "--socket=/run/x link show"),
             ("link set mv0 type macvlan bclim -1", "link set -- mv0 type macvlan bclim -1"),

@@ -12,6 +12,9 @@ mod lower;
 mod macvlan;
 mod select;
 
+use crate::failure::Failure;
+use crate::proto::Request;
+
 pub(crate) use explain::explain;
 pub(crate) use filter::{filter_add, filter_del};
 pub(crate) use host::{host_add, host_del, host_set};
@@ -19,11 +22,30 @@ pub(crate) use link::{link_add, link_del, link_set};
 pub(crate) use lower::{lower_add, lower_del, lower_set};
 pub(crate) use select::{LinkFilter, links, one_name};
 
+/// What makes a request of the words behind an object and a command.
+pub(crate) type Grammar = fn(&[String]) -> Result<Request, Failure>;
+
+/// The grammar of a change, where `object` and `command` (written out) are one.
+pub(crate) fn change(object: &str, command: &str) -> Option<Grammar> {
+    Some(match (object, command) {
+        ("link", "add") => link_add,
+        ("link", "set") => link_set,
+        ("link", "del") => link_del,
+        ("lower", "add") => lower_add,
+        ("lower", "set") => lower_set,
+        ("lower", "del") => lower_del,
+        ("host", "add") => host_add,
+        ("host", "set") => host_set,
+        ("host", "del") => host_del,
+        ("fdb" | "maddress", "add") => filter_add,
+        ("fdb" | "maddress", "del") => filter_del,
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Failure;
-    use crate::proto::Request;
     use serde_json::{Value, json};
 
     /// What `line`, which begins with object and command, asks for; or the
@@ -31,22 +53,12 @@ mod tests {
     fn asked(line: &str) -> Value {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let (head, words) = words.split_at(2);
-        let request: Result<Request, Failure> = match head.join(" ").as_str() {
-            "link add" => link_add(words),
-            "link set" => link_set(words),
-            "link del" => link_del(words),
-            "lower add" => lower_add(words),
-            "lower set" => lower_set(words),
-            "lower del" => lower_del(words),
-            "host add" => host_add(words),
-            "host set" => host_set(words),
-            "host del" => host_del(words),
-            "fdb add" => filter_add(words),
-            "fdb del" => filter_del(words),
-            "explain from" => {
-                explain(&[&["from".to_owned()], words].concat()).map(Request::Explain)
+        let request = match change(&head[0], &head[1]) {
+            Some(grammar) => grammar(words),
+            None => {
+                let words = [&["from".to_owned()], words].concat();
+                explain(&words).map(Request::Explain)
             }
-            other => panic!("{other}"),
         };
         match request {
             Ok(request) => serde_json::to_value(&request).unwrap(),
