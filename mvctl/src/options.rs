@@ -27,36 +27,36 @@ pub(crate) enum When {
 /// What may stand before or after any object.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Options {
-    /// Print counters, too [-s]
-    #[arg(long, action = ArgAction::Count, display_order = 1)]
+    /// Print counters, too
+    #[arg(short, long, action = ArgAction::Count, display_order = 1)]
     pub statistics: u8,
-    /// Print details, too: type, mode, limits [-d]
-    #[arg(long, display_order = 2)]
+    /// Print details, too: type, mode, limits
+    #[arg(short, long, display_order = 2)]
     pub details: bool,
-    /// Print JSON, with the keys of `ip -j link show` [-j]
-    #[arg(long, display_order = 3)]
+    /// Print JSON, with the keys of `ip -j link show`
+    #[arg(short, long, display_order = 3)]
     pub json: bool,
-    /// Print JSON over several lines [-p]
-    #[arg(long, display_order = 4)]
+    /// Print JSON over several lines
+    #[arg(short, long, display_order = 4)]
     pub pretty: bool,
     /// Print one short line for each [-br]
     #[arg(long, display_order = 5)]
     pub brief: bool,
-    /// Print each on one line, a backslash where a new one would begin [-o]
-    #[arg(long, display_order = 6)]
+    /// Print each on one line, a backslash where a new one would begin
+    #[arg(short, long, display_order = 6)]
     pub oneline: bool,
-    /// Colour the text; on a terminal by default [-c]
-    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true,
+    /// Colour the text; on a terminal by default
+    #[arg(short, long, value_name = "WHEN", num_args = 0..=1, require_equals = true,
           default_missing_value = "always", display_order = 7)]
     pub color: Option<When>,
-    /// Say when an event happened: monitor [-t]
-    #[arg(long, display_order = 8)]
+    /// Say when an event happened: monitor
+    #[arg(short, long, display_order = 8)]
     pub timestamp: bool,
     /// The same, shorter [-ts]
     #[arg(long, display_order = 9)]
     pub tshort: bool,
-    /// Carry out the commands of a file, or of standard input (-) [-b]
-    #[arg(long, value_name = "FILE", display_order = 10)]
+    /// Carry out the commands of a file, or of standard input (-)
+    #[arg(short, long, value_name = "FILE", display_order = 10)]
     pub batch: Option<String>,
     /// With --batch: go on after a command that failed
     #[arg(long, requires = "batch", display_order = 11)]
@@ -143,7 +143,6 @@ const OBJECTS: &[Object] = &[
     Object("version", &[], None),
     Object("call", &[], None),
     Object("schema", &[], None),
-    Object("help", &[], None),
 ];
 
 /// Ends the switch, so that no abbreviation may mean it.
@@ -186,8 +185,23 @@ pub(crate) fn translate(
         }
     }
     let mut words = words.into_iter();
-    if let Some(word) = words.next() {
-        options.extend(object(&word, &mut words)?);
+    let mut first = words.next();
+    if first.as_deref() == Some("help") {
+        own.push("--help".to_owned());
+        first = words.next();
+    }
+    if let Some(word) = first {
+        let Named { object, command } = named(&word, &mut words)?;
+        options.push(object.to_owned());
+        match command {
+            Said::Command(command) => options.push(command.to_owned()),
+            Said::Help => own.push("--help".to_owned()),
+            // Help without a command is about all of them.
+            Said::Nothing(Some(default)) if !own.iter().any(|option| option == "--help") => {
+                options.push(default.to_owned());
+            }
+            Said::Nothing(_) => {}
+        }
     }
     // As with ip: instead of other words, or after a type.
     if let ["help"] | ["type", _, "help"] =
@@ -221,39 +235,45 @@ fn option(argument: &str, name: &str) -> Result<(&'static str, bool), Failure> {
 }
 
 /// Object and command, written out.
-fn object(word: &str, words: &mut std::vec::IntoIter<String>) -> Result<Vec<String>, Failure> {
+struct Named {
+    object: &'static str,
+    command: Said,
+}
+
+/// What stands behind an object.
+enum Said {
+    Command(&'static str),
+    Help,
+    /// No command; the one that is meant.
+    Nothing(Option<&'static str>),
+}
+
+fn named(word: &str, words: &mut std::vec::IntoIter<String>) -> Result<Named, Failure> {
     if word == SHUTDOWN {
-        return Ok(vec![word.to_owned()]);
+        return Ok(Named { object: SHUTDOWN, command: Said::Nothing(None) });
     }
-    let Some(Object(name, commands, default)) =
+    let Some(&Object(object, commands, default)) =
         OBJECTS.iter().find(|object| begins(object.0, word))
     else {
         let known: Vec<&str> = OBJECTS.iter().map(|object| object.0).collect();
         let known = known.join(", ");
         return usage(format!("there is no object \"{word}\": there are {known} and {SHUTDOWN}"));
     };
-    let mut written = vec![(*name).to_owned()];
-    if *name == "help" {
-        written.extend(words.by_ref());
-        return Ok(written);
-    }
     if commands.is_empty() {
-        return Ok(written);
+        return Ok(Named { object, command: Said::Nothing(None) });
     }
-    match (words.next(), default) {
-        (None, Some(default)) => written.push((*default).to_owned()),
-        (None, None) => {}
-        (Some(word), _) => match commands.iter().find(|command| begins(command.0, &word)) {
-            Some((_, "help")) => written.push("--help".to_owned()),
-            Some((_, command)) => written.push((*command).to_owned()),
-            None => {
-                let known: Vec<&str> = commands.iter().map(|command| command.0).collect();
-                let known = known.join(", ");
-                return usage(format!("{name} has no command \"{word}\": there are {known}"));
-            }
-        },
+    let Some(word) = words.next() else {
+        return Ok(Named { object, command: Said::Nothing(default) });
+    };
+    match commands.iter().find(|command| begins(command.0, &word)) {
+        Some((_, "help")) => Ok(Named { object, command: Said::Help }),
+        Some((_, command)) => Ok(Named { object, command: Said::Command(command) }),
+        None => {
+            let known: Vec<&str> = commands.iter().map(|command| command.0).collect();
+            let known = known.join(", ");
+            usage(format!("{object} has no command \"{word}\": there are {known}"))
+        }
     }
-    Ok(written)
 }
 
 #[cfg(test)]
@@ -296,7 +316,11 @@ mod tests {
             ("link add help", "link add --help"),
             ("link add type macvlan help", "link add --help"),
             ("link add link lan0 help", "link add -- link lan0 help"),
-            ("help link", "help link"),
+            ("help", "--help"),
+            ("help link", "link --help"),
+            ("help link add", "link add --help"),
+            ("config -h", "config --help"),
+            ("config show -h", "config show --help"),
             ("--socket /run/x link", "--socket=/run/x link show"),
             ("link set mv0 type macvlan bclim -1", "link set -- mv0 type macvlan bclim -1"),
             ("link set mv0 bclim -0x1 -j", "--json link set -- mv0 bclim -0x1"),
