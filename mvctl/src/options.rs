@@ -64,8 +64,9 @@ pub(crate) struct Options {
     /// With --batch: all of its commands, or none
     #[arg(long, requires = "batch", conflicts_with = "force", display_order = 12)]
     pub atomic: bool,
-    /// mvswitch's control socket; control.sock in the default runtime directory if left out
-    #[arg(long, env = "MVSWITCH_SOCKET", value_name = "PATH", display_order = 13)]
+    /// mvswitch's control socket; if left out, what MVSWITCH_SOCKET says, or else
+    /// control.sock in the default runtime directory
+    #[arg(long, value_name = "PATH", display_order = 13)]
     pub socket: Option<PathBuf>,
 }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,13 +48,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Failure>
 /// A connection to mvswitch, made when it is needed.
 #[derive(Debug)]
 pub(crate) struct Session {
-    socket: std::path::PathBuf,
+    socket: PathBuf,
     client: Option<Client>,
 }
 
 impl Session {
     pub(crate) fn new(options: &Options) -> Self {
-        let said = options.socket.clone().filter(|socket| !socket.as_os_str().is_empty());
+        let variable = || std::env::var_os("MVSWITCH_SOCKET").map(PathBuf::from);
+        let said = options.socket.clone().or_else(variable);
+        let said = said.filter(|socket| !socket.as_os_str().is_empty());
         let default = || runtime_dir::resolve(None, None).join(runtime_dir::CONTROL_SOCKET);
         Self { socket: said.unwrap_or_else(default), client: None }
     }

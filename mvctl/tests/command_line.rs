@@ -81,6 +81,8 @@ fn why_it_is_not_reachable_is_told() {
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "").unwrap();
     told("is not a socket");
+    let ran = run(&path, "--socket /nonexistent/other link", "");
+    assert!(ran.err.contains("/nonexistent/other"), "{ran:?}");
     // It hangs up.
     let peer = Peer::new(|_, _| None);
     let ran = peer.run("link show");
@@ -105,6 +107,8 @@ fn what_needs_no_mvswitch_asks_none() {
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{line}: {ran:?}");
         assert!(ran.out.contains(needle), "{line}: {ran:?}");
     }
+    let ran = run(nowhere, "-j", "");
+    assert_eq!((ran.code, ran.err.contains("an object is missing")), (2, true), "{ran:?}");
     let ran = run(nowhere, "", "");
     assert_eq!((ran.code, ran.err.contains("Usage: mvctl")), (2, true), "{ran:?}");
 }
