@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use crate::cli::{self, Command};
 use crate::client::ClientError;
-use crate::failure::{Failure, usage};
+use crate::failure::{Failure, usage, warn};
 use crate::options::Options;
 use crate::proto::{Batch, BatchDone, Call, Outcome, Request, RpcError};
 use crate::render::Style;
@@ -223,7 +223,7 @@ impl Running<'_> {
         // Help that was asked for is no failure.
         if failure.code() != 0 {
             failure.tell();
-            eprintln!("Command failed {}:{line}", self.file);
+            warn(&format!("Command failed {}:{line}", self.file));
             self.failed.get_or_insert(failure.code());
         } else {
             failure.tell();
@@ -273,7 +273,7 @@ impl Running<'_> {
                     Some(line) => _ = self.told(&failure, *line),
                     None => failure.tell(),
                 }
-                eprintln!("mvctl: nothing of {} was carried out", self.file);
+                warn(&format!("mvctl: nothing of {} was carried out", self.file));
                 return Err(Failure::Told(failure.code()));
             }
         }

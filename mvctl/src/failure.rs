@@ -4,6 +4,7 @@
 //! exit code. Must print nothing.
 
 use std::fmt;
+use std::io::Write;
 
 use crate::client::ClientError;
 use crate::proto::RpcError;
@@ -52,7 +53,7 @@ impl Failure {
         match self {
             Self::Clap(error) => _ = error.print(),
             Self::Told(_) => {}
-            other => eprintln!("mvctl: {other}"),
+            other => warn(&format!("mvctl: {other}")),
         }
     }
 }
@@ -88,6 +89,11 @@ impl From<RpcError> for Failure {
     fn from(error: RpcError) -> Self {
         Self::Client(ClientError::Refused(error))
     }
+}
+
+/// Says something on standard error; nobody need read it.
+pub(crate) fn warn(line: &str) {
+    _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The words are wrong.

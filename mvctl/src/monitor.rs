@@ -15,7 +15,7 @@ use nix::sys::signalfd::SignalFd;
 use serde::Deserialize;
 
 use crate::client::{Client, ClientError};
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::options::Options;
 use crate::proto::{Event, Nothing, Request, Subscribed};
 use crate::render::{self, Style};
@@ -113,9 +113,9 @@ impl Printer {
                 Failure::Client(ClientError::Unreachable(odd))
             })?;
             if let Some(missed) = self.missed(told.params.sequence) {
-                eprintln!(
-                    "mvctl: {missed} events were missed: they came faster than they were read"
-                );
+                let many =
+                    if missed == 1 { "1 event was" } else { &format!("{missed} events were") };
+                warn(&format!("mvctl: {many} missed: they came faster than they were read"));
             }
             text.push_str(&self.event(&told.params));
         }

@@ -256,6 +256,9 @@ fn named(word: &str, words: &mut std::vec::IntoIter<String>) -> Result<Named, Fa
     let Some(&Object(object, commands, default)) =
         OBJECTS.iter().find(|object| begins(object.0, word))
     else {
+        if word.starts_with('-') {
+            return usage(format!("there is no option \"{word}\": try mvctl --help"));
+        }
         let known: Vec<&str> = OBJECTS.iter().map(|object| object.0).collect();
         let known = known.join(", ");
         return usage(format!("there is no object \"{word}\": there are {known} and {SHUTDOWN}"));
@@ -342,7 +345,7 @@ mod tests {
     fn what_is_not_known_is_named() {
         for (line, wanted) in [
             ("-x l", "no option \"-x\""),
-            ("-4 l", "no object \"-4\""),
+            ("-4 l", "no option \"-4\""),
             ("-f l", "no option \"-f\""),
             ("-so x l", "no option \"-so\""),
             ("-batch", "ends after \"-batch\""),

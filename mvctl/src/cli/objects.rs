@@ -138,7 +138,8 @@ MACVLAN-WORDS, after type macvlan or without it:
   bcqueuelen FRAMES   broadcast queue, 0 to 4294967295
   bclim MEMBERS       a group of more goes through that queue; below 0 none does
 and mvswitch's own:
-  socket PATH  role {server | client}   or   device VDEV   when a link is added
+  socket PATH  role {server | client}   or   device VDEV   when a link is added;
+                      a relative PATH begins in mvswitch's runtime directory
   addresses {MAC,MAC... | none}         further addresses
   spoof_check {on | off}                drop what comes from other addresses";
 
