@@ -16,6 +16,17 @@ use crate::proto::{Request, RpcError};
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it may take where a thousand sockets or a NIC are opened: to give up
+/// early would leave open whether it was done.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
+
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::Batch(_) | Request::ConfigApply(_) | Request::LowerAdd(_) => LONG_PATIENCE,
+        _ => PATIENCE,
+    }
+}
+
 /// A connection to a daemon.
 #[derive(Debug)]
 pub struct Client {
@@ -90,9 +101,8 @@ impl Client {
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
         let stream = UnixStream::connect(path)
             .map_err(|error| ClientError::Unreachable(unreachable(path, &error)))?;
-        let timeouts =
-            stream.set_read_timeout(Some(PATIENCE)).and(stream.set_write_timeout(Some(PATIENCE)));
-        timeouts.map_err(|error| ClientError::Unreachable(unreachable(path, &error)))?;
+        let timeout = stream.set_write_timeout(Some(PATIENCE));
+        timeout.map_err(|error| ClientError::Unreachable(unreachable(path, &error)))?;
         Ok(Self { stream: BufReader::new(stream), path: path.to_owned(), id: 0 })
     }
 
@@ -124,9 +134,13 @@ impl Client {
     /// The daemon refused it, or went away.
     pub fn ask_raw(&mut self, request: &Request) -> Result<Box<RawValue>, ClientError> {
         self.id += 1;
-        self.send(request).map_err(|error| self.silent(&error))?;
+        let patience = patience(request);
+        let ready = self.stream.get_ref().set_read_timeout(Some(patience));
+        ready.map_err(|error| silent(&self.path, patience, &error))?;
+        let sent = self.send(request);
+        sent.map_err(|error| silent(&self.path, patience, &error))?;
         loop {
-            let line = self.receive().map_err(|error| self.silent(&error))?;
+            let line = self.receive().map_err(|error| silent(&self.path, patience, &error))?;
             let answer: Answer = serde_json::from_str(&line).map_err(|error| {
                 ClientError::Unreachable(format!(
                     "{} is not mvswitch's control socket: {error}",
@@ -169,19 +183,20 @@ impl Client {
             _ => Ok(answer),
         }
     }
+}
 
-    fn silent(&self, error: &std::io::Error) -> ClientError {
-        let shown = self.path.display();
-        ClientError::Unreachable(match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                format!("the mvswitch at {shown} did not answer within {PATIENCE:?}")
-            }
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
-                format!("the mvswitch at {shown} hung up")
-            }
-            _ => format!("the mvswitch at {shown} does not answer: {error}"),
-        })
-    }
+/// Why nothing came back.
+fn silent(path: &Path, patience: Duration, error: &std::io::Error) -> ClientError {
+    let shown = path.display();
+    ClientError::Unreachable(match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            format!("the mvswitch at {shown} did not answer within {patience:?}")
+        }
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            format!("the mvswitch at {shown} hung up")
+        }
+        _ => format!("the mvswitch at {shown} does not answer: {error}"),
+    })
 }
 
 #[cfg(test)]
