@@ -6,13 +6,26 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::proto::{Request, RpcError};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take where a thousand sockets or a NIC are opened: to give up
+/// early would leave open whether it was done.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
+
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::Batch(_) | Request::ConfigApply(_) | Request::LowerAdd(_) => LONG_PATIENCE,
+        _ => PATIENCE,
+    }
+}
 
 /// A connection to a daemon.
 #[derive(Debug)]
@@ -42,11 +55,19 @@ impl std::fmt::Display for ClientError {
     }
 }
 
+#[derive(Serialize)]
+struct Question<'a> {
+    jsonrpc: &'a str,
+    id: u64,
+    #[serde(flatten)]
+    request: &'a Request,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
     id: Value,
-    result: Option<Value>,
+    result: Option<Box<RawValue>>,
     error: Option<RpcError>,
 }
 
@@ -80,9 +101,8 @@ impl Client {
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
         let stream = UnixStream::connect(path)
             .map_err(|error| ClientError::Unreachable(unreachable(path, &error)))?;
-        let timeouts =
-            stream.set_read_timeout(Some(PATIENCE)).and(stream.set_write_timeout(Some(PATIENCE)));
-        timeouts.map_err(|error| ClientError::Unreachable(unreachable(path, &error)))?;
+        let timeout = stream.set_write_timeout(Some(PATIENCE));
+        timeout.map_err(|error| ClientError::Unreachable(unreachable(path, &error)))?;
         Ok(Self { stream: BufReader::new(stream), path: path.to_owned(), id: 0 })
     }
 
@@ -91,10 +111,36 @@ impl Client {
     /// # Errors
     /// The daemon refused it, or went away.
     pub fn call(&mut self, request: &Request) -> Result<Value, ClientError> {
+        self.ask(request)
+    }
+
+    /// The same, for the type of the method's result.
+    ///
+    /// # Errors
+    /// The daemon refused it, went away, or answered in another way.
+    pub fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, ClientError> {
+        let result = self.ask_raw(request)?;
+        serde_json::from_str(result.get()).map_err(|error| {
+            ClientError::Unreachable(format!(
+                "the mvswitch at {} speaks another version: {error}",
+                self.path.display()
+            ))
+        })
+    }
+
+    /// The same, for the result as it came.
+    ///
+    /// # Errors
+    /// The daemon refused it, or went away.
+    pub fn ask_raw(&mut self, request: &Request) -> Result<Box<RawValue>, ClientError> {
         self.id += 1;
-        self.send(request).map_err(|error| self.silent(&error))?;
+        let patience = patience(request);
+        let ready = self.stream.get_ref().set_read_timeout(Some(patience));
+        ready.map_err(|error| silent(&self.path, patience, &error))?;
+        let sent = self.send(request);
+        sent.map_err(|error| silent(&self.path, patience, &error))?;
         loop {
-            let line = self.receive().map_err(|error| self.silent(&error))?;
+            let line = self.receive().map_err(|error| silent(&self.path, patience, &error))?;
             let answer: Answer = serde_json::from_str(&line).map_err(|error| {
                 ClientError::Unreachable(format!(
                     "{} is not mvswitch's control socket: {error}",
@@ -107,20 +153,23 @@ impl Client {
             }
             return match answer {
                 Answer { error: Some(error), .. } => Err(ClientError::Refused(error)),
-                Answer { result, .. } => Ok(result.unwrap_or(Value::Null)),
+                Answer { result, .. } => Ok(result.unwrap_or_else(|| RawValue::NULL.to_owned())),
             };
         }
     }
 
+    /// The connection, and what has already been read of what the daemon sends by itself.
+    #[must_use]
+    pub fn into_parts(self) -> (UnixStream, Vec<u8>) {
+        let read = self.stream.buffer().to_owned();
+        (self.stream.into_inner(), read)
+    }
+
     fn send(&mut self, request: &Request) -> std::io::Result<()> {
-        let mut message = serde_json::to_value(request)?;
-        if let Some(fields) = message.as_object_mut() {
-            fields.insert("jsonrpc".to_owned(), json!("2.0"));
-            fields.insert("id".to_owned(), json!(self.id));
-        }
-        let mut line = message.to_string();
-        line.push('\n');
-        match self.stream.get_mut().write_all(line.as_bytes()) {
+        let question = Question { jsonrpc: "2.0", id: self.id, request };
+        let mut line = serde_json::to_vec(&question)?;
+        line.push(b'\n');
+        match self.stream.get_mut().write_all(&line) {
             // Who turns us away says why before hanging up.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             sent => sent,
@@ -134,25 +183,27 @@ impl Client {
             _ => Ok(answer),
         }
     }
+}
 
-    fn silent(&self, error: &std::io::Error) -> ClientError {
-        let shown = self.path.display();
-        ClientError::Unreachable(match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                format!("the mvswitch at {shown} did not answer within {PATIENCE:?}")
-            }
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
-                format!("the mvswitch at {shown} hung up")
-            }
-            _ => format!("the mvswitch at {shown} does not answer: {error}"),
-        })
-    }
+/// Why nothing came back.
+fn silent(path: &Path, patience: Duration, error: &std::io::Error) -> ClientError {
+    let shown = path.display();
+    ClientError::Unreachable(match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            format!("the mvswitch at {shown} did not answer within {patience:?}")
+        }
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+            format!("the mvswitch at {shown} hung up")
+        }
+        _ => format!("the mvswitch at {shown} does not answer: {error}"),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::proto::Name;
+    use serde_json::json;
     use std::os::unix::net::UnixListener;
     use std::thread::JoinHandle;
 

@@ -1,0 +1,217 @@
+//! What `ip` does not have: ports' counters, workers, differences of configs,
+//! what becomes of a frame, versions.
+
+use crate::proto::{Change, Difference, Drops, Explanation, Keyed, PortStats, Version, WorkerShow};
+
+/// Columns as wide as they must be: the first to the left, numbers to the right.
+fn columns(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+    let mut widths: Vec<usize> = head.iter().map(|name| name.len()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let rows = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(line(head.to_vec())).chain(rows).collect()
+}
+
+fn ended(lines: &[String]) -> String {
+    let mut text = lines.join("\n");
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// Counters of ports, and under each what it dropped.
+pub(crate) fn ports(ports: &[PortStats]) -> String {
+    let head =
+        ["port", "kind", "rx packets", "rx bytes", "tx packets", "tx bytes", "copies", "dropped"];
+    let row = |port: &PortStats| {
+        let dropped: u64 = port.drops.iter().map(|drops| drops.frames).sum();
+        let counts = [
+            port.receive_packets,
+            port.receive_bytes,
+            port.transmit_packets,
+            port.transmit_bytes,
+            port.copies,
+            dropped,
+        ];
+        let names = [port.port.clone(), port.kind.clone()];
+        names.into_iter().chain(counts.map(|count| count.to_string())).collect()
+    };
+    let rows: Vec<Vec<String>> = ports.iter().map(row).collect();
+    let mut lines = columns(&head, &rows).into_iter();
+    let mut shown: Vec<String> = lines.by_ref().take(1).collect();
+    for (line, port) in lines.zip(ports) {
+        shown.push(line);
+        shown.extend(port.drops.iter().map(|Drops { direction, reason, frames }| {
+            format!("    dropped {direction} {reason} {frames}")
+        }));
+    }
+    ended(&shown)
+}
+
+/// Workers: how busy, how full their batches, which ports.
+pub(crate) fn workers(workers: &[WorkerShow]) -> String {
+    let head =
+        ["worker", "core", "busy", "turns", "frames", "batches", "frames/batch", "sleeps", "ports"];
+    let row = |worker: &WorkerShow| {
+        let core = worker.core.map_or("-".to_owned(), |core| core.to_string());
+        let ticks = worker.busy_ticks.saturating_add(worker.idle_ticks);
+        vec![
+            worker.worker.to_string(),
+            core,
+            format!("{:.1}%", ratio(worker.busy_ticks, ticks) * 100.0),
+            worker.turns.to_string(),
+            worker.frames.to_string(),
+            worker.batches.to_string(),
+            format!("{:.1}", ratio(worker.frames, worker.batches)),
+            worker.sleeps.to_string(),
+            super::list(&worker.ports),
+        ]
+    };
+    ended(&columns(&head, &workers.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// For people: precise enough.
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// What differs between the running state and a config file.
+pub(crate) fn difference(difference: &Difference) -> String {
+    let mut lines = Vec::new();
+    for Change { change, kind, name, keys } in &difference.changes {
+        lines.push(format!("{change} {kind} {name}").trim_end().to_owned());
+        lines.extend(keys.iter().map(|Keyed { key, from, to }| match (&**from, &**to) {
+            ("", to) => format!("    {key} = {to}"),
+            (from, "") => format!("    {key} = {from} no longer"),
+            (from, to) => format!("    {key} = {from} becomes {to}"),
+        }));
+    }
+    if lines.is_empty() {
+        lines.push("nothing differs".to_owned());
+    }
+    ended(&lines)
+}
+
+/// What would become of a frame.
+pub(crate) fn explanation(from: &str, explanation: &Explanation) -> String {
+    let Explanation { lower, src, receivers, dropped, rules } = explanation;
+    let mut lines = vec![format!("a frame from {from} on {lower}, source {src}")];
+    lines.extend(receivers.iter().map(|receiver| {
+        let queued = if receiver.queued { ", by way of the broadcast queue" } else { "" };
+        format!("    reaches {}{queued}", receiver.port)
+    }));
+    lines.extend(dropped.iter().map(|reason| format!("    is dropped: {reason}")));
+    lines.push("because of".to_owned());
+    lines.extend(rules.iter().map(|rule| format!("    {:<8}{}", rule.id, rule.rule)));
+    ended(&lines)
+}
+
+/// Both versions.
+pub(crate) fn version(version: &Version) -> String {
+    let Version { version, revision, dpdk, switch, pid, uptime_seconds } = version;
+    let (hours, minutes) = (uptime_seconds / 3600, uptime_seconds / 60 % 60);
+    let seconds = uptime_seconds % 60;
+    format!(
+        "mvctl {}\nmvswitch {version} ({revision}) with DPDK {dpdk}\nswitch {switch}, process {pid}, up \
+         {hours}:{minutes:02}:{seconds:02}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Receiver, Rule};
+
+    #[test]
+    fn ports_and_their_drops() {
+        let port = PortStats {
+            port: "mv0".into(),
+            kind: "link".into(),
+            receive_packets: 7,
+            copies: 12_345_678,
+            drops: vec![Drops { direction: "receive".into(), reason: "runt".into(), frames: 3 }],
+            ..PortStats::default()
+        };
+        let host =
+            PortStats { port: "host@lan0".into(), kind: "host".into(), ..PortStats::default() };
+        assert_eq!(
+            ports(&[port, host]),
+            "port       kind  rx packets  rx bytes  tx packets  tx bytes    copies  dropped\n\
+             mv0        link           7         0           0         0  12345678        3\n    \
+             dropped receive runt 3\n\
+             host@lan0  host           0         0           0         0         0        0\n"
+        );
+    }
+
+    #[test]
+    fn workers_and_their_time() {
+        let worker = WorkerShow {
+            frames: 30,
+            batches: 20,
+            busy_ticks: 1,
+            idle_ticks: 3,
+            ports: vec!["lan0".into(), "mv0".into()],
+            ..WorkerShow::default()
+        };
+        let text = workers(&[worker]);
+        assert!(
+            text.contains("25.0%") && text.contains(" 1.5 ") && text.ends_with("lan0 mv0\n"),
+            "{text}"
+        );
+        assert!(workers(&[WorkerShow::default()]).contains("0.0%"));
+    }
+
+    #[test]
+    fn differences() {
+        assert_eq!(difference(&Difference::default()), "nothing differs\n");
+        let key = |key: &str, from: &str, to: &str| Keyed {
+            key: key.into(),
+            from: from.into(),
+            to: to.into(),
+        };
+        let change = Change {
+            change: "set".into(),
+            kind: "link".into(),
+            name: "mv0".into(),
+            keys: vec![
+                key("mtu", "1500", "1400"),
+                key("mode", "", "\"vepa\""),
+                key("up", "true", ""),
+            ],
+        };
+        assert_eq!(
+            difference(&Difference { changes: vec![change], applied: false }),
+            "set link mv0\n    mtu = 1500 becomes 1400\n    mode = \"vepa\"\n    up = true no longer\n"
+        );
+    }
+
+    #[test]
+    fn frames_and_versions() {
+        let told = Explanation {
+            lower: "lan0".into(),
+            src: "02:00:00:00:00:01".into(),
+            receivers: vec![Receiver { port: "mv1".into(), queued: true }],
+            rules: vec![Rule { id: "TX-02".into(), rule: "bridge links reach each other".into() }],
+            ..Explanation::default()
+        };
+        assert_eq!(
+            explanation("mv0", &told),
+            "a frame from mv0 on lan0, source 02:00:00:00:00:01\n    reaches mv1, by way of the broadcast \
+             queue\nbecause of\n    TX-02   bridge links reach each other\n"
+        );
+        let text = version(&Version { uptime_seconds: 3723, ..Version::default() });
+        assert!(text.ends_with(", up 1:02:03\n"), "{text}");
+    }
+}
