@@ -20,7 +20,7 @@ use mvswitch::cli::args::Args;
 fn programs() -> Vec<Command> {
     vec![
         Args::command(),
-        // mvctl::cli::command(),
+        mvctl::cli::command(),
     ]
 }
 
