@@ -197,7 +197,7 @@ impl Running<'_> {
         let done: BatchDone = match self.session.ask(&request) {
             Ok(done) => done,
             Err(failure) => {
-                let line = index(&failure).and_then(|index| lines.get(index)).or(lines.last());
+                let line = index(&failure).and_then(|index| lines.get(index)).or(lines.first());
                 return self.failed(&failure, line.copied().unwrap_or_default());
             }
         };
