@@ -197,7 +197,7 @@ impl Running<'_> {
         let done: BatchDone = match self.session.ask(&request) {
             Ok(done) => done,
             Err(failure) => {
-                let line = index(&failure).and_then(|index| lines.get(index)).or(lines.last());
+                let line = index(&failure).and_then(|index| lines.get(index)).or(lines.first());
                 return self.failed(&failure, line.copied().unwrap_or_default());
             }
         };
@@ -220,15 +220,11 @@ impl Running<'_> {
     }
 
     fn told(&mut self, failure: &Failure, line: usize) -> Failure {
-        // Help that was asked for is no failure.
-        if failure.code() != 0 {
-            failure.tell();
-            warn(&format!("Command failed {}:{line}", self.file));
-            self.failed.get_or_insert(failure.code());
-        } else {
-            failure.tell();
-        }
-        Failure::Told(self.failed.unwrap_or_default())
+        failure.tell();
+        warn(&format!("Command failed {}:{line}", self.file));
+        // Help, too, is not what a batch is for.
+        let code = if failure.code() == 0 { 2 } else { failure.code() };
+        Failure::Told(*self.failed.get_or_insert(code))
     }
 
     /// All commands as one batch, or none of them.

@@ -120,7 +120,8 @@ impl Session {
             Command::Announce(name) => {
                 let announced: Announced = self.ask(&Request::Announce(name.clone()))?;
                 Ok(shown(&announced, style, |it| {
-                    format!("{} links were told to announce themselves\n", it.links)
+                    let links = if it.links == 1 { "link was" } else { "links were" };
+                    format!("{} {links} told to announce themselves\n", it.links)
                 }))
             }
             Command::Stats(which) => {

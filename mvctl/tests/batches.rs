@@ -91,7 +91,7 @@ fn the_first_failure_ends_it() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.err.ends_with("\nCommand failed -:2\n"), "{ran:?}");
     assert_eq!(methods(&peer.asked()), ["1"]);
-    for line in ["-batch x", "monitor", "link set 'x1 up"] {
+    for line in ["-batch x", "monitor", "link set 'x1 up", "link help"] {
         let ran = run(&peer.socket(), "-batch -", &format!("{line}\n"));
         assert_eq!((ran.code, ran.err.contains("failed -:1")), (2, true), "{ran:?}");
     }

@@ -256,4 +256,27 @@ mod tests {
             assert_eq!(parsed(line).unwrap_err().code(), 0, "{line}");
         }
     }
+
+    #[test]
+    fn no_words_are_too_odd() {
+        let words = "link set add del show lower host fdb config explain type macvlan mode source flag \
+                     null macaddr flush dev name mv0 up mtu 0x -1 1500 2:0:0:0:0:1 zz bclim vlan device \
+                     -s -j -c= --qemu --x -- - help from dst promisc on é \u{0}";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        // Numbers that follow no pattern, the same in every run.
+        let mut state = 1_u64;
+        let mut below = |limit: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % limit
+        };
+        for _ in 0..2000 {
+            let line: Vec<String> =
+                (0..below(9)).map(|_| words[below(words.len())].to_owned()).collect();
+            if let Err(failure) = parse_line(line.clone()) {
+                assert!(matches!(failure.code(), 0 | 2), "{line:?}: {failure}");
+            }
+        }
+    }
 }

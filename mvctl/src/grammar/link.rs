@@ -164,7 +164,7 @@ fn parse(words: &[String]) -> Result<Asked, Failure> {
             kind(&mut asked, &mut words)?;
         } else if let Some(option) = keyword(GENERAL, word) {
             general(&mut asked, option, &mut words)?;
-        } else if let Some(option) = keyword(macvlan::WRITTEN_OUT, word) {
+        } else if let Some(option) = macvlan::written_out(word) {
             macvlan::take(&mut asked, option, &mut words)?;
         } else {
             let dev = if word == "dev" { words.value(word)? } else { word };

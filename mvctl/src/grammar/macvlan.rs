@@ -5,7 +5,7 @@ use crate::failure::{Failure, usage};
 use crate::proto::Macaddr;
 use crate::words::{
     Keyword::{self, Exact, Prefix},
-    Words, mac_of, number, on_off, once,
+    Words, keyword, mac_of, number, on_off, once,
 };
 
 /// iproute2's words, in its order.
@@ -24,21 +24,11 @@ pub(super) const OPTIONS: &[Keyword] = &[
     Exact("spoof_check"),
 ];
 
-/// The same before `type`, where a beginning would be a name, or another word of `ip`.
-pub(super) const WRITTEN_OUT: &[Keyword] = &[
-    Exact("mode"),
-    Exact("flag"),
-    Exact("macaddr"),
-    Exact("nopromisc"),
-    Exact("nodst"),
-    Exact("bcqueuelen"),
-    Exact("bclim"),
-    Exact("socket"),
-    Exact("role"),
-    Exact("device"),
-    Exact("addresses"),
-    Exact("spoof_check"),
-];
+/// The option that `word` is, written out: before `type` a beginning would be a
+/// name, or another word of `ip`.
+pub(super) fn written_out(word: &str) -> Option<&'static str> {
+    keyword(OPTIONS, word).filter(|option| *option == word)
+}
 
 /// Takes what belongs to `option`, one of [`OPTIONS`].
 pub(super) fn take(asked: &mut Asked, option: &str, words: &mut Words<'_>) -> Result<(), Failure> {
