@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::proto::{Access, Event, METHODS, Method, RpcError};
 
 /// The config file's schema, as mvswitch's own types make it.
-const CONFIG: &str = "{}\n";
+const CONFIG: &str = include_str!("../../schema/config.json");
 
 /// The JSON Schema of the config file.
 #[must_use]
