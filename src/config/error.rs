@@ -75,6 +75,8 @@ fn printable(message: &str) -> String {
 pub(super) struct Source<'a> {
     pub(super) file: &'a Path,
     pub(super) text: &'a str,
+    /// The switch's name if the file says none; made of the file's if there is none.
+    pub(super) name: Option<&'a str>,
 }
 
 impl Source<'_> {
@@ -143,7 +145,10 @@ impl Source<'_> {
         let list = "a list of texts in square brackets, such as [\"a\", \"b\"]";
         let advice = match (wanted, key) {
             (_, Some(name @ ("lower" | "macvlan"))) => format!("a section [[{name}]]"),
-            (_, Some(name @ ("switch" | "cores" | "eal" | "metrics"))) => {
+            // Not the core of that name in [cores].
+            (_, Some(name @ ("switch" | "cores" | "eal" | "metrics" | "control")))
+                if wanted.starts_with("struct ") =>
+            {
                 format!("a section [{name}]")
             }
             // A bare number would be taken for a number of workers.

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use macvlan::driver::{BC_QUEUE_LEN, MAX_ADDRESSES};
 use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, Mode};
-use toml::Spanned;
 
-use super::raw::RawLink;
+use super::raw::{RawLink, Spanned};
 use super::validate::{Result, Sections, Span, quoted};
 use super::{Endpoint, LinkConfig, LowerConfig, Role, rules};
 
@@ -23,6 +22,7 @@ impl Sections<'_> {
         self.check_company(&name, mode, &lower.name, &mode_span)?;
         let flags = self.flags(&name, mode, &raw)?;
         let address = self.address(&name, mode, &lower.name, raw.address.as_ref())?;
+        let random_address = raw.address.as_ref().is_some_and(|word| word.get_ref() == "random");
         let addresses = self.addresses(&name, &lower.name, &raw.addresses)?;
         let macaddr = self.sources(&name, mode, &raw.macaddr)?;
         let multicast = self.groups(&raw.multicast)?;
@@ -44,6 +44,7 @@ impl Sections<'_> {
             mode,
             flags,
             address,
+            random_address,
             addresses,
             macaddr,
             bcqueuelen: queue.unwrap_or(BC_QUEUE_LEN),

@@ -1,8 +1,6 @@
 //! The second phase for `[[lower]]` and `[[host]]`: devices, VLANs, hosts.
 
-use toml::Spanned;
-
-use super::raw::{RawHost, RawLower};
+use super::raw::{RawHost, RawLower, Spanned};
 use super::validate::{Result, Sections, Span, quoted};
 use super::{HostConfig, LowerConfig, LowerDevice, VlanProtocol, rules};
 

@@ -8,12 +8,16 @@
 //! or a device exists is seen at start.
 
 mod cores;
+pub mod diff;
 mod eal_args;
 mod error;
+mod keys;
 mod links;
 mod lowers;
 mod raw;
 mod rules;
+mod save;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -26,6 +30,7 @@ use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, Mode};
 
 pub use cores::parse_workers;
+pub use diff::{diff, settled};
 pub use eal_args::check_eal_arg;
 pub use error::{ConfigError, Position};
 pub use rules::{
@@ -33,6 +38,8 @@ pub use rules::{
     check_mtu, check_name, check_socket, check_socket_path, default_socket, device_name, is_pci,
     parse_address, parse_mode, parse_role, random_address,
 };
+pub use save::save;
+pub use schema::schema;
 
 /// A valid config.
 #[derive(Clone, Debug)]
@@ -45,6 +52,8 @@ pub struct Config {
     pub eal: EalConfig,
     /// Where metrics are served (`[metrics]`); `None` for nowhere.
     pub metrics: Option<SocketAddr>,
+    /// `[control]`.
+    pub control: ControlConfig,
     /// `[[lower]]`, at least one, in file order.
     pub lowers: Vec<LowerConfig>,
     /// `[[macvlan]]`, in file order.
@@ -53,10 +62,11 @@ pub struct Config {
     origin: Origin,
 }
 
-/// The file, and where in it each link says its socket.
+/// The file, what it said, and where in it each link says its socket.
 #[derive(Clone, Debug, Default)]
 struct Origin {
     file: PathBuf,
+    text: String,
     sockets: Vec<Position>,
 }
 
@@ -109,6 +119,18 @@ pub enum Memory {
     Huge,
     /// 4 KiB pages: no preparation, no rights.
     Small,
+}
+
+/// Who may use the control socket beside the user whom the switch runs as. Each
+/// is a name or a number as text; whether this machine has it is seen at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// The user whom the socket belongs to.
+    pub owner: Option<String>,
+    /// The group whose members may change everything.
+    pub group: Option<String>,
+    /// The group whose members may only look.
+    pub read_group: Option<String>,
 }
 
 /// A lower.
@@ -200,6 +222,8 @@ pub struct LinkConfig {
     /// Its address: unicast, the only one of its kind on the lower. A passthru
     /// link has its lower's instead.
     pub address: MacAddr,
+    /// The config says `random`: the address was drawn, and a reload keeps it.
+    pub random_address: bool,
     /// Further addresses.
     pub addresses: Vec<MacAddr>,
     /// The source list; empty unless in source mode.
@@ -273,7 +297,36 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        validate::config(error::Source { file, text })
+        validate::config(error::Source { file, text, name: None })
+    }
+
+    /// The same for a switch that runs already: it keeps its `name`, of which
+    /// automatic addresses are made, unless the text says another.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn parse_for(name: &str, text: &str, file: &Path) -> Result<Self, ConfigError> {
+        validate::config(error::Source { file, text, name: Some(name) })
+    }
+
+    /// The file it was read from, as it was named.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.origin.file
+    }
+
+    /// What that file said.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.origin.text
+    }
+
+    /// The same switch with other lowers and links: what runs, as a config.
+    /// File and text stay; what they say of sockets does not.
+    #[must_use]
+    pub fn with(&self, lowers: Vec<LowerConfig>, links: Vec<LinkConfig>) -> Self {
+        let origin = Origin { sockets: Vec::new(), ..self.origin.clone() };
+        Self { lowers, links, origin, ..self.clone() }
     }
 
     /// Makes every socket's path a full one below `runtime_dir`.

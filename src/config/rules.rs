@@ -33,6 +33,24 @@ pub const DEFAULT_MTU: u16 = 1500;
 /// The switch's own socket in its runtime directory.
 pub const CONTROL_SOCKET: &str = "control.sock";
 
+/// A user or group, as a name or a number. Whether this machine has it is seen
+/// at start.
+///
+/// # Errors
+/// One sentence.
+pub(super) fn check_account(key: &str, account: &str) -> Result<String, String> {
+    let advice = "write a name such as \"mvswitch\" or a number such as \"1000\"";
+    if account.is_empty() {
+        return Err(format!("{key} is empty; {advice}, or leave it out"));
+    }
+    if account.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
+        return Err(format!(
+            "{key} \"{account}\" has a space or a control character in it; {advice}"
+        ));
+    }
+    Ok(account.to_owned())
+}
+
 /// A name of a switch, lower or link: 1 to 32 of letters, digits, `.`, `_` and
 /// `-`, no dot first (it becomes a file name).
 ///

@@ -3,7 +3,7 @@
 use super::*;
 
 #[path = "../../tests/config/cases.rs"]
-mod cases;
+pub(super) mod cases;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("dir/t.toml"))
@@ -45,6 +45,7 @@ fn a_lower_is_all_that_is_needed() {
     assert_eq!(config.cores, Cores { control: 0, workers: None, idle: Idle::Auto });
     assert_eq!(config.eal, EalConfig { memory: Memory::Auto, memory_mb: None, args: vec![] });
     assert_eq!(config.metrics, None);
+    assert_eq!(config.control, ControlConfig::default());
     let lower = LowerConfig {
         name: "lan0".into(),
         device: LowerDevice::Device("demo".into()),
@@ -75,6 +76,10 @@ fn every_key_is_read() {
         args = ["--no-shconf", "--log-level=pmd:debug"]
         [metrics]
         listen = "[::1]:9477"
+        [control]
+        owner = "operator"
+        group = "1000"
+        read_group = "adm"
         [[lower]]
         name = "lan0"
         device = "net_pcap0,iface=eth0"
@@ -126,6 +131,14 @@ fn every_key_is_read() {
     let args = vec!["--no-shconf".into(), "--log-level=pmd:debug".into()];
     assert_eq!(config.eal, EalConfig { memory: Memory::Small, memory_mb: Some(256), args });
     assert_eq!(config.metrics, Some("[::1]:9477".parse().unwrap()));
+    let account = |name: &str| Some(name.to_owned());
+    let control = ControlConfig {
+        owner: account("operator"),
+        group: account("1000"),
+        read_group: account("adm"),
+    };
+    assert_eq!(config.control, control);
+    assert_eq!((config.file(), config.text()), (Path::new("dir/t.toml"), text));
     let [lower, vlan] = &config.lowers[..] else { panic!("{:?}", config.lowers) };
     let mac = |last| MacAddr::new([2, 0, 0, 0, 0, last]);
     assert_eq!(
@@ -150,6 +163,7 @@ fn every_key_is_read() {
         mode: Mode::Private,
         flags: Flags::NONE,
         address: mac(10),
+        random_address: false,
         addresses: vec![],
         macaddr: vec![],
         bcqueuelen: 1000,
@@ -223,7 +237,13 @@ fn the_switch_is_named_after_the_file() {
         let config = Config::parse(LAN0, Path::new(file)).unwrap();
         assert_eq!(config.switch.name, name, "{file}");
         assert_eq!(check_name(name), Ok(()), "{file}");
+        // A switch that runs has a name already, whatever the next file is called.
+        let config = Config::parse_for("running", LAN0, Path::new(file)).unwrap();
+        assert_eq!(config.switch.name, "running");
     }
+    let named = format!("[switch]\nname = \"other\"\n{LAN0}");
+    let config = Config::parse_for("running", &named, Path::new("t.toml")).unwrap();
+    assert_eq!(config.switch.name, "other");
 }
 
 #[test]
@@ -250,7 +270,9 @@ fn automatic_addresses_depend_on_names_alone_and_never_clash() {
 fn random_addresses_are_others_each_time() {
     let address = || {
         let link = "[[macvlan]]\nname = \"a\"\nlink = \"lan0\"\naddress = \"random\"\n";
-        with_links(link).links[0].address
+        let link = with_links(link).links.remove(0);
+        assert!(link.random_address);
+        link.address
     };
     let (first, second) = (address(), address());
     assert!(first != second && first.is_valid_unicast() && first.bytes()[0] & 2 != 0);

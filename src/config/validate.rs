@@ -11,13 +11,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use macvlan::mac::MacAddr;
-use toml::Spanned;
 
 use super::error::{ConfigError, Source};
-use super::raw::{Raw, RawCores, RawEal, RawMetrics, RawSwitch};
+use super::raw::{Raw, RawControl, RawCores, RawEal, RawMetrics, RawSwitch, Spanned};
 use super::{
-    Config, Cores, EalConfig, Idle, LinkConfig, LowerConfig, Memory, Origin, Switch, VlanProtocol,
-    cores, rules,
+    Config, ControlConfig, Cores, EalConfig, Idle, LinkConfig, LowerConfig, Memory, Origin, Switch,
+    VlanProtocol, cores, rules,
 };
 
 pub(super) type Result<T> = std::result::Result<T, ConfigError>;
@@ -32,6 +31,7 @@ pub(super) fn config(source: Source<'_>) -> Result<Config> {
     let cores = source.cores(&raw.cores)?;
     let eal = source.eal(raw.eal)?;
     let metrics = raw.metrics.map(|metrics| source.metrics(&metrics)).transpose()?;
+    let control = source.control(&raw.control)?;
     if raw.lower.is_empty() {
         let end = source.text.len()..source.text.len();
         let message = "the config has no lower; write a section [[lower]] with name = \"lan0\" and device = \"demo\"";
@@ -49,7 +49,7 @@ pub(super) fn config(source: Source<'_>) -> Result<Config> {
     }
     sections.derive_addresses();
     let Sections { lowers, links, origin, .. } = sections;
-    Ok(Config { switch, cores, eal, metrics, lowers, links, origin })
+    Ok(Config { switch, cores, eal, metrics, control, lowers, links, origin })
 }
 
 /// Sections that stand alone.
@@ -77,7 +77,8 @@ impl Source<'_> {
                 "runtime_dir \"{text}\" is not absolute; write one such as \"/run/mvswitch\""
             )),
         })?;
-        Ok(Switch { name: name.unwrap_or_else(|| name_of(self.file)), runtime_dir })
+        let unnamed = || self.name.map_or_else(|| name_of(self.file), str::to_owned);
+        Ok(Switch { name: name.unwrap_or_else(unnamed), runtime_dir })
     }
 
     fn cores(&self, raw: &RawCores) -> Result<Cores> {
@@ -102,6 +103,17 @@ impl Source<'_> {
         Ok(EalConfig { memory, memory_mb, args })
     }
 
+    fn control(&self, raw: &RawControl) -> Result<ControlConfig> {
+        let account = |key, value: &Option<Spanned<String>>| {
+            self.value(value.as_ref(), |text| rules::check_account(key, text))
+        };
+        Ok(ControlConfig {
+            owner: account("owner", &raw.owner)?,
+            group: account("group", &raw.group)?,
+            read_group: account("read_group", &raw.read_group)?,
+        })
+    }
+
     fn metrics(&self, raw: &Spanned<RawMetrics>) -> Result<SocketAddr> {
         let advice = "write an IP address and a port such as listen = \"127.0.0.1:9477\"";
         let listen = self.value(raw.get_ref().listen.as_ref(), |text| {
@@ -112,7 +124,7 @@ impl Source<'_> {
 }
 
 /// The file's name as a switch's: what a name cannot have becomes a hyphen.
-fn name_of(file: &Path) -> String {
+pub(super) fn name_of(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
     let letters = stem.chars().map(|letter| if plain(letter) { letter } else { '-' });
@@ -169,7 +181,11 @@ impl<'a> Sections<'a> {
             switch,
             lowers: Vec::new(),
             links: Vec::new(),
-            origin: Origin { file: source.file.to_owned(), sockets: Vec::new() },
+            origin: Origin {
+                file: source.file.to_owned(),
+                text: source.text.to_owned(),
+                sockets: Vec::new(),
+            },
             automatic: Vec::new(),
             names: Taken::new(),
             devices: Taken::new(),

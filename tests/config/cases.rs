@@ -60,7 +60,7 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "unknown section",
         "[§bonds]\n",
-        "unknown key \"bonds\"; known here: switch, cores, eal, metrics, lower, host, macvlan",
+        "unknown key \"bonds\"; known here: switch, cores, eal, metrics, control, lower, host, macvlan",
     ),
     case("misspelt section", "[[§macvlans]]\n", "did you mean \"macvlan\"?"),
     case(
@@ -112,6 +112,11 @@ pub(crate) const CASES: &[Case] = &[
     case("many sections where one can be", "§[[switch]]\nname = \"a\"\n", "write [switch]"),
     case("value for a section", "switch = §3\n", "write a section [switch]"),
     case("value for sections", "lower = §\"lan0\"\n", "write a section [[lower]]"),
+    case("text for the control core", "[cores]\ncontrol = §\"0\"\n", "a whole number"),
+    case("text for a section", "control = §\"wheel\"\n", "write a section [control]"),
+    case("empty group", "[control]\ngroup = §\"\"\n", "group is empty; write a name"),
+    case("unprintable user", "[control]\nowner = §\"a\\tb\"\n", "owner \"a\\tb\" has a space"),
+    case("number for a group", "[control]\nread_group = §100\n", "write text in double quotes"),
     case("bad switch name", "[switch]\nname = §\"two ports\"\n", "has a ' ' in it"),
     case("relative runtime_dir", "[switch]\nruntime_dir = §\"run\"\n", "is not absolute"),
     case(
