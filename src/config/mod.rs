@@ -16,6 +16,8 @@ mod links;
 mod lowers;
 mod raw;
 mod rules;
+#[cfg(test)]
+mod samples;
 mod save;
 mod schema;
 #[cfg(test)]

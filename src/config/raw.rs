@@ -6,17 +6,18 @@
 //! rule; what the attributes say of them is for the schema of [`super::schema`]
 //! alone, as the comments are: editors show them.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::rules::{MAX_MTU, MIN_MTU};
 
 /// A value and its bytes' range in the file.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Spanned<T>(#[schemars(with = "T")] toml::Spanned<T>);
+pub(super) struct Spanned<T>(toml::Spanned<T>);
 
 impl<T> Spanned<T> {
     pub(super) fn span(&self) -> Range<usize> {
@@ -29,6 +30,25 @@ impl<T> Spanned<T> {
 
     pub(super) fn into_inner(self) -> T {
         self.0.into_inner()
+    }
+}
+
+/// In the schema there is the value alone.
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 
@@ -45,6 +65,7 @@ const NAME: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,31}$";
 /// A config of mvswitch.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["lower"]))]
 pub(super) struct Raw {
     #[serde(default)]
     pub(super) switch: RawSwitch,
@@ -57,7 +78,7 @@ pub(super) struct Raw {
     pub(super) control: RawControl,
     /// What links stand on: a device, or one VLAN of another lower. At least one.
     #[serde(default)]
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub(super) lower: Vec<Spanned<RawLower>>,
     /// Host ports of lowers.
     #[serde(default)]
@@ -70,6 +91,7 @@ pub(super) struct Raw {
 /// The switch itself.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "switch")]
 pub(super) struct RawSwitch {
     /// Its name; the file's name without `.toml` unless given.
     #[schemars(regex(pattern = NAME))]
@@ -82,6 +104,7 @@ pub(super) struct RawSwitch {
 /// Which cores do what.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "cores")]
 pub(super) struct RawCores {
     /// Core of the control thread and of DPDK's own threads.
     #[schemars(range(min = 0, max = 1023), extend("default" = 0))]
@@ -97,6 +120,7 @@ pub(super) struct RawCores {
 /// Memory, and what DPDK's environment is started with.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "eal")]
 pub(super) struct RawEal {
     /// Which pages: huge ones if there are enough (`auto`), `huge` ones or nothing, or `4k` pages.
     #[schemars(extend("enum" = ["auto", "huge", "4k"], "default" = "auto"))]
@@ -112,6 +136,7 @@ pub(super) struct RawEal {
 /// Metrics for Prometheus; not served without this section.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "metrics")]
 pub(super) struct RawMetrics {
     /// IP address and port, such as `"127.0.0.1:9477"`.
     #[schemars(required)]
@@ -121,6 +146,7 @@ pub(super) struct RawMetrics {
 /// Who may use the control socket beside the user whom the switch runs as.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "control")]
 pub(super) struct RawControl {
     /// The user whom the socket belongs to: a name or a number.
     #[schemars(length(min = 1))]
@@ -137,6 +163,7 @@ pub(super) struct RawControl {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["device"] }, { "required": ["lower", "vlan"] }]))]
+#[schemars(rename = "lower")]
 pub(super) struct RawLower {
     /// Its name, which no other lower or link has.
     #[schemars(required, regex(pattern = NAME))]
@@ -171,6 +198,7 @@ pub(super) struct RawLower {
 /// The host port of a lower: what the kernel's driver would hand to the host.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "host")]
 pub(super) struct RawHost {
     /// Name of the lower.
     #[serde(alias = "parent", alias = "master")]
@@ -187,6 +215,7 @@ pub(super) struct RawHost {
 /// A link: the virtual interface of a guest.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "macvlan")]
 pub(super) struct RawLink {
     /// Its name, which no other lower or link has.
     #[schemars(required, regex(pattern = NAME))]

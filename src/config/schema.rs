@@ -1,8 +1,8 @@
 //! The config file's JSON Schema, for editors.
 //!
-//! Generated from the types that read the file, so that it knows each key and
-//! word they do. It says less than the rules: what passes it can still be
-//! refused. Shipped as `schema/config.json`; a test keeps the two in step.
+//! Generated from the types that read the file, so that it cannot miss a key.
+//! It says less than the rules: what passes it can still be refused. Other tools'
+//! names for keys are read, and not offered here. Shipped as `schema/config.json`; a test keeps the two in step.
 
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -30,6 +30,10 @@ impl Transform for NoNull {
         let Some(object) = schema.as_object_mut() else { return };
         // Formats of numbers are Rust's, and say nothing that the ranges do not.
         object.remove("format");
+        if let Some(Value::String(text)) = object.get_mut("description") {
+            // Lines end where the source's did.
+            *text = text.replace('\n', " ");
+        }
         if let Some(Value::Array(types)) = object.get_mut("type") {
             types.retain(|kind| kind != "null");
             if let [kind] = &types[..] {
