@@ -228,7 +228,7 @@ fn text(rolls: &[Vec<u8>], style: Style, windows: bool) -> String {
 
 /// Texts of valid configs.
 pub(super) fn texts() -> impl Strategy<Value = String> {
-    let rolls = prop::collection::vec(prop::collection::vec(any::<u8>(), 64), 3..24);
+    let rolls = prop::collection::vec(prop::collection::vec(any::<u8>(), 64), 3..16);
     let style = prop_oneof![4 => Just(Style::Headers), 1 => Just(Style::Braces)];
     (rolls, style, prop::bool::weighted(0.1))
         .prop_map(|(rolls, style, windows)| text(&rolls, style, windows))

@@ -175,8 +175,6 @@ fn sorted<T>(mut items: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn a_config_differs_in_nothing_from_itself(text in texts()) {
         let config = read(&text);
@@ -188,8 +186,14 @@ proptest! {
     #[test]
     fn what_is_carried_out_step_by_step_is_what_was_wanted(a in texts(), b in texts()) {
         let (running, wanted) = (read(&a), read(&b));
+        let settled = settled(&running, &wanted);
+        // A link may want the address that its lower keeps: the driver refuses that.
+        prop_assume!(settled.lowers.iter().all(|lower| {
+            let on_it = settled.links.iter().filter(|link| link.lower == lower.name);
+            !on_it.flat_map(super::addresses).any(|address| Some(address) == lower.address)
+        }));
         let model = apply(&running, &wanted);
-        let wanted = settled(&running, &wanted);
+        let wanted = settled;
         prop_assert_eq!(
             sorted(model.lowers.clone(), |lower| lower.name.clone()),
             sorted(wanted.lowers.clone(), |lower| lower.name.clone())

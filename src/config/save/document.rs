@@ -75,9 +75,13 @@ impl Document {
                 }
             }
             Some(Item::Value(Value::Array(values))) => {
-                let before = values.len();
-                values.retain(|value| !value.as_inline_table().is_some_and(|table| gone(table)));
-                self.changed |= values.len() != before;
+                for index in (0..values.len()).rev() {
+                    let table = values.get(index).and_then(Value::as_inline_table);
+                    if table.is_some_and(|table| gone(table)) {
+                        take(values, index);
+                        self.changed = true;
+                    }
+                }
             }
             _ => {}
         }
@@ -161,7 +165,7 @@ impl Document {
                         later.any(|table| is_named(table, "lower", &name))
                     });
                     if late {
-                        let value = values.remove(index);
+                        let value = take(values, index);
                         push(values, value);
                         self.changed = true;
                     } else {
@@ -303,28 +307,76 @@ fn put(item: &mut Item, datum: &Datum) {
     *item = Item::Value(value);
 }
 
-/// Leaves those that are wanted where they are.
+/// Leaves those that are wanted where they are, and puts new ones in the place
+/// of those that go.
 fn put_set(values: &mut Array, wanted: &[MacAddr]) {
+    let address = |value: &Value| value.as_str().and_then(|text| text.parse::<MacAddr>().ok());
     let mut missing = wanted.to_vec();
-    values.retain(|value| {
-        let address = value.as_str().and_then(|text| text.parse::<MacAddr>().ok());
-        let place = missing.iter().position(|other| Some(*other) == address);
-        place.map(|place| missing.remove(place)).is_some()
-    });
+    let mut surplus = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        match missing.iter().position(|other| Some(*other) == address(value)) {
+            Some(place) => drop(missing.remove(place)),
+            None => surplus.push(index),
+        }
+    }
+    let common = missing.len().min(surplus.len());
+    for (index, address) in surplus.drain(..common).zip(missing.drain(..common)) {
+        values.replace(index, address.to_string());
+    }
+    for index in surplus.into_iter().rev() {
+        take(values, index);
+    }
     for address in missing {
         push(values, address.to_string().into());
     }
 }
 
-/// Adds a value on a line of its own, if that is where the others are.
-fn push(values: &mut Array, value: Value) {
-    let last = values.iter().last().map(|value| text(value.decor().prefix()).to_owned());
-    let line = last.as_deref().and_then(|prefix| prefix.rsplit_once('\n'));
-    match line {
-        Some((_, indent)) => {
-            values.push_formatted(value.decorated(format!("\n{indent}"), ""));
+/// The rest of a line: a comment behind a comma is that of what is before it.
+fn line(text: &str) -> (&str, &str) {
+    text.find('\n').map_or(("", text), |end| text.split_at(end))
+}
+
+/// Takes a value out. The comment behind the comma before it stays, and its own
+/// goes.
+fn take(values: &mut Array, index: usize) -> Value {
+    let value = values.remove(index);
+    let (behind, _) = line(text(value.decor().prefix()));
+    match values.get_mut(index) {
+        Some(next) => {
+            let (_, rest) = line(text(next.decor().prefix()));
+            let prefix = format!("{behind}{rest}");
+            next.decor_mut().set_prefix(prefix);
         }
-        None => values.push(value),
+        None => {
+            let (_, rest) = line(text(Some(values.trailing())));
+            let trailing = format!("{behind}{rest}");
+            values.set_trailing(trailing);
+        }
+    }
+    value
+}
+
+/// Adds a value, on a line of its own if that is where the others are.
+fn push(values: &mut Array, value: Value) {
+    let prefix = values.iter().last().map(|value| text(value.decor().prefix()).to_owned());
+    let indent = prefix.as_deref().and_then(|prefix| prefix.rsplit_once('\n'));
+    let Some((_, indent)) = indent else { return values.push(value) };
+    let (behind, rest) = if values.trailing_comma() {
+        text(Some(values.trailing()))
+    } else {
+        values.iter().last().map(|value| text(value.decor().suffix())).unwrap_or_default()
+    }
+    .rsplit_once('\n')
+    .unwrap_or_default();
+    let (prefix, rest) = (format!("{behind}\n{indent}"), format!("\n{rest}"));
+    if values.trailing_comma() {
+        values.push_formatted(value.decorated(prefix, ""));
+        values.set_trailing(rest);
+    } else {
+        if let Some(last) = values.iter_mut().last() {
+            last.decor_mut().set_suffix("");
+        }
+        values.push_formatted(value.decorated(prefix, rest));
     }
 }
 
