@@ -159,7 +159,7 @@ fn headed(kind: &str, keys: &Keys, number: usize, dice: &mut Dice<'_>) -> String
     if dice.rarely(3) {
         _ = writeln!(text, "# own {kind} {number}\n#   own too");
     }
-    _ = writeln!(text, "{}", format!("[[{kind}]]{}", dice.pick(&["", "  # own", "   "])));
+    _ = writeln!(text, "[[{kind}]]{}", dice.pick(&["", "  # own", "   "]));
     for (key, value) in keys {
         if dice.rarely(6) {
             _ = writeln!(text, "    # own {key}");
