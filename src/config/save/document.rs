@@ -348,7 +348,10 @@ fn take(values: &mut Array, index: usize) -> Value {
             next.decor_mut().set_prefix(prefix);
         }
         None => {
-            let (_, rest) = line(text(Some(values.trailing())));
+            let comma = values.trailing_comma();
+            let end = if comma { Some(values.trailing()) } else { value.decor().suffix() };
+            let (_, rest) = line(text(end));
+            let rest = if rest.is_empty() && !behind.is_empty() { "\n" } else { rest };
             let trailing = format!("{behind}{rest}");
             values.set_trailing(trailing);
         }
@@ -361,23 +364,15 @@ fn push(values: &mut Array, value: Value) {
     let prefix = values.iter().last().map(|value| text(value.decor().prefix()).to_owned());
     let indent = prefix.as_deref().and_then(|prefix| prefix.rsplit_once('\n'));
     let Some((_, indent)) = indent else { return values.push(value) };
-    let (behind, rest) = if values.trailing_comma() {
-        text(Some(values.trailing()))
-    } else {
-        values.iter().last().map(|value| text(value.decor().suffix())).unwrap_or_default()
+    let comma = values.trailing_comma();
+    let mut end = text(Some(values.trailing())).to_owned();
+    if let Some(last) = values.iter_mut().last().filter(|_| !comma) {
+        end.insert_str(0, text(last.decor().suffix()));
+        last.decor_mut().set_suffix("");
     }
-    .rsplit_once('\n')
-    .unwrap_or_default();
-    let (prefix, rest) = (format!("{behind}\n{indent}"), format!("\n{rest}"));
-    if values.trailing_comma() {
-        values.push_formatted(value.decorated(prefix, ""));
-        values.set_trailing(rest);
-    } else {
-        if let Some(last) = values.iter_mut().last() {
-            last.decor_mut().set_suffix("");
-        }
-        values.push_formatted(value.decorated(prefix, rest));
-    }
+    let (behind, rest) = end.rsplit_once('\n').unwrap_or_default();
+    values.push_formatted(value.decorated(format!("{behind}\n{indent}"), ""));
+    values.set_trailing(format!("\n{rest}"));
 }
 
 /// Removes a key with the comments that are its own.
