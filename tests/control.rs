@@ -225,12 +225,13 @@ fn mvctl_shows_the_links() {
     assert_eq!(code, Some(0));
     assert!(
         text.starts_with(
-            "1: mv0@lan0: <BROADCAST,MULTICAST,ALLMULTI,UP,LOWER_UP> mtu 1500 state UP\n"
+            "3: mv0@lan0: <BROADCAST,MULTICAST,ALLMULTI,UP,LOWER_UP> mtu 1500 qdisc noqueue \
+             state UP mode DEFAULT group default qlen 1000\n"
         ),
         "{text}"
     );
     assert!(
-        text.contains("2: mv1@lan0: <BROADCAST,MULTICAST,ALLMULTI> mtu 1500 state DOWN\n"),
+        text.contains("4: mv1@lan0: <BROADCAST,MULTICAST,ALLMULTI> mtu 1500 qdisc noop state DOWN"),
         "{text}"
     );
     let (code, text, _) = mvctl(&["-j", "link", "show", "mv1"], "control.sock");

@@ -18,10 +18,7 @@ use mvswitch::cli::args::Args;
 
 /// The programs that have pages and completions.
 fn programs() -> Vec<Command> {
-    vec![
-        Args::command(),
-        mvctl::cli::command(),
-    ]
+    vec![Args::command(), mvctl::cli::command()]
 }
 
 fn root() -> &'static Path {

@@ -1,7 +1,7 @@
 //! Each section as its keys with their values: the inverse of the second phase.
 //!
-//! The one list behind [`super::diff`], which compares and shows keys, and
-//! [`super::save`], which writes them. Knows names, order and defaults of keys;
+//! The one list behind [`mod@super::diff`], which compares and shows keys, and
+//! [`mod@super::save`], which writes them. Knows names, order and defaults of keys;
 //! decides nothing.
 
 use std::fmt;

@@ -3,7 +3,7 @@
 //! Owns the keys, their types and the names other tools have for them. Every
 //! value carries its bytes' range in the file, so that the second phase
 //! ([`super::validate`]) can point at it. Nothing here applies a default or a
-//! rule; what the attributes say of them is for the schema of [`super::schema`]
+//! rule; what the attributes say of them is for the schema of [`mod@super::schema`]
 //! alone, as the comments are: editors show them.
 
 use std::borrow::Cow;

@@ -103,7 +103,6 @@ impl Control {
         let file = self.file.path.display().to_string();
         match std::fs::read_to_string(&self.file.path) {
             Ok(text) => {
-                self.file.text.clone_from(&text);
                 let (file, (more, dry_run)) = (Some(file), (false, false));
                 let apply = ConfigApply { file, text, more, dry_run };
                 let request = Box::new(Request::ConfigApply(apply));

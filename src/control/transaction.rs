@@ -124,6 +124,12 @@ impl Control {
             let known = before.lower(*lower).is_some();
             log_event(if known { &before } else { self.registry.driver() }, *lower, event);
         }
+        for facts in self.registry.macvlan.driver.links() {
+            let named = before.link(facts.index).is_some_and(|it| it.address != facts.address);
+            if let Some(link) = self.registry.links.get_mut(&facts.index).filter(|_| named) {
+                link.random_address = false;
+            }
+        }
         for (index, address) in change.addresses {
             if let Some(lower) = self.registry.lower_mut(index) {
                 lower.config.address = Some(address);

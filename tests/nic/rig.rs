@@ -172,10 +172,10 @@ impl Rig {
         serde_json::from_str(&said).unwrap_or_else(|e| panic!("{method}: {e}: {said}"))
     }
 
-    /// `mvctl -j link show NAME` or `mvctl -j lower show NAME`.
+    /// `mvctl -j -d -s link show NAME` or the same of a lower.
     #[track_caller]
     pub(crate) fn show(&mut self, object: &str, name: &str) -> Value {
-        let said = self.shell(&format!("mvctl -j {object} show {name}"));
+        let said = self.shell(&format!("mvctl -j -d -s {object} show {name}"));
         let mut all: Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
         all[0].take()
     }

@@ -278,13 +278,16 @@ fn update(
         let same = was.is_some_and(|was| was.value == key.value);
         match (spelled(table, kind, key.name), &key.value) {
             (Some(_), _) if same => continue,
+            (word, value) if then.is_some() && may_derive(table, kind, key.name, word, value) => {
+                continue;
+            }
             (Some(name), None) => remove(table, inline, name),
             (Some(name), Some(datum)) => {
                 if let Some(item) = table.get_mut(name) {
                     put(item, datum);
                 }
             }
-            (None, Some(_)) if key.usual || (same && key.name == "address") => continue,
+            (None, Some(_)) if key.usual => continue,
             (None, None) => continue,
             (None, Some(datum)) => {
                 table.insert(key.name, Item::Value(datum.into()));
@@ -293,6 +296,20 @@ fn update(
         changed = true;
     }
     changed
+}
+
+/// The file lets the address of this link be derived, and that may be the one
+/// that it has: once all else is in place the reader is asked.
+fn may_derive(
+    table: &dyn TableLike,
+    kind: &str,
+    key: &str,
+    spelled: Option<&str>,
+    value: &Option<Datum>,
+) -> bool {
+    let random = matches!(value, Some(Datum::Text(word)) if word == "random");
+    let word = spelled.and_then(|key| table.get(key)).map(Item::as_str);
+    kind == "macvlan" && key == "address" && !random && word.is_none_or(|word| word == Some("auto"))
 }
 
 /// Changes a value and leaves what stands around it.

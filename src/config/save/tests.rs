@@ -250,6 +250,30 @@ fn a_word_stays_where_it_means_what_runs() {
 }
 
 #[test]
+fn what_a_word_would_mean_is_seen_when_all_else_is_in_place() {
+    let lowers =
+        "[[lower]]\nname = \"l\"\ndevice = \"demo\"\n[[lower]]\nname = \"k\"\ndevice = \"demo\"\n";
+    let auto = "[[macvlan]]\nname = \"a\"\nlink = \"l\"\naddress = \"auto\"\n";
+    let text = format!("{lowers}{auto}");
+    // On another lower it derives another address: the word still holds there.
+    let moved = text.replace("link = \"l\"", "link = \"k\"");
+    assert_eq!(saved(&text, &read(&moved)), moved);
+    // It stays by its address there: the word holds no more.
+    let mut running = read(&text);
+    running.links[0].lower = "k".into();
+    let address = running.links[0].address.to_string();
+    assert_eq!(saved(&text, &running), moved.replace("auto", &address));
+    // It had to give way to another, which is gone.
+    let thief = format!("[[macvlan]]\nname = \"b\"\nlink = \"l\"\naddress = \"{address}\"\n");
+    let both = format!("{text}{thief}");
+    let mut running = read(&both);
+    running.links.remove(1);
+    let second = running.links[0].address.to_string();
+    assert_ne!(second, address);
+    assert_eq!(saved(&both, &running), text.replace("auto", &second));
+}
+
+#[test]
 fn other_systems_line_ends_and_marks_stay() {
     for text in [TEXT.replace('\n', "\r\n"), format!("\u{feff}{TEXT}"), TEXT.trim_end().to_owned()]
     {
