@@ -296,6 +296,30 @@ impl Driver {
         Ok(index)
     }
 
+    /// Changes what a lower is set to do; `None` leaves a fact as it is. No
+    /// link has a say in it.
+    ///
+    /// # Errors
+    /// ENODEV: there is no such lower.
+    pub fn set_policy(
+        &mut self,
+        lower: Index,
+        host: Option<HostPort>,
+        private_strict: Option<bool>,
+        drop_link_local: Option<bool>,
+    ) -> Result<(), Refusal> {
+        if self.lower(lower).is_none() {
+            return Err(no_device(lower));
+        }
+        self.with_lower(lower, |lower| {
+            let spec = &mut lower.spec;
+            spec.host = host.unwrap_or(spec.host);
+            spec.private_strict = private_strict.unwrap_or(spec.private_strict);
+            spec.drop_link_local = drop_link_local.unwrap_or(spec.drop_link_local);
+        });
+        Ok(())
+    }
+
     /// The lower of this number.
     #[must_use]
     pub fn lower(&self, index: Index) -> Option<&Lower> {

@@ -227,3 +227,29 @@ fn drop_link_local_keeps_such_frames_for_the_host() {
     let dst = MacAddr::new([1, 0x80, 0xc2, 0, 0, 16]);
     assert_eq!(switch.from("mv0", dst, mac(0)), "wire");
 }
+
+#[test]
+fn what_a_lower_is_set_to_do_can_be_changed() {
+    let mut switch = Switch::new(&[Bridge, Private]);
+    let lan0 = switch.lan0;
+    let bpdu = MacAddr::new([1, 0x80, 0xc2, 0, 0, 0]);
+    let seen = |switch: &Switch| {
+        let hairpin = switch.wire(mac(0), mac(1));
+        (switch.from("mv0", LOWER, mac(0)), hairpin, switch.from("mv0", bpdu, mac(0)))
+    };
+    let before = seen(&switch);
+    assert_eq!(before, ("wire".into(), "mv0".into(), "wire".into()));
+    switch.driver.set_policy(lan0, Some(HostPort::Reachable), None, None).unwrap();
+    assert_eq!(seen(&switch).0, "host");
+    switch.driver.set_policy(lan0, None, Some(true), None).unwrap();
+    assert_eq!((seen(&switch).0.as_str(), seen(&switch).1.as_str()), ("host", ""));
+    switch.driver.set_policy(lan0, None, None, Some(true)).unwrap();
+    assert_eq!(seen(&switch), ("host".into(), String::new(), String::new()));
+    let as_it_was = (Some(HostPort::Taps), Some(false), Some(false));
+    switch.driver.set_policy(lan0, as_it_was.0, as_it_was.1, as_it_was.2).unwrap();
+    assert_eq!(seen(&switch), before);
+    for nobody in [switch.index("mv0"), switch.index("mv9")] {
+        let refusal = switch.driver.set_policy(nobody, None, None, None).unwrap_err();
+        assert_eq!(refusal.errno.name(), "ENODEV");
+    }
+}
