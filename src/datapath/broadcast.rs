@@ -5,7 +5,11 @@
 //! the first frame that must wait, all wait behind it. Filled by the workers
 //! that receive from the lower, emptied by them with a budget per turn, so that
 //! a burst of broadcasts cannot starve unicast. Never holds more than the links
-//! asked for (`bcqueuelen`); what does not fit is dropped by whoever brings it.
+//! asked for (`bcqueuelen`), and all queues together never more than their
+//! [`QueueRoom`]; what does not fit is dropped by whoever brings it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
@@ -15,35 +19,77 @@ use crate::dpdk::Mbuf;
 /// that is begun is finished.
 pub(super) const BUDGET: usize = 256;
 
+/// How many frames may wait in all broadcast queues together: each is a buffer
+/// of the pool that unicast needs, too.
+#[derive(Debug)]
+pub struct QueueRoom {
+    most: usize,
+    taken: AtomicUsize,
+}
+
+impl QueueRoom {
+    /// Room for `most` frames.
+    #[must_use]
+    pub const fn new(most: usize) -> Self {
+        Self { most, taken: AtomicUsize::new(0) }
+    }
+
+    /// Frames that wait now.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// `false`: there is none left.
+    fn take(&self) -> bool {
+        let more = |taken: usize| (taken < self.most).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Group frames waiting for replication.
 #[derive(Debug)]
-pub struct BroadcastQueue(ArrayQueue<Mbuf>);
+pub struct BroadcastQueue {
+    frames: ArrayQueue<Mbuf>,
+    room: Arc<QueueRoom>,
+}
 
 impl BroadcastQueue {
-    /// Frames it can hold, whatever `bcqueuelen` says: they are buffers of the
-    /// pool that all ports share.
+    /// Frames it can hold, whatever `bcqueuelen` says.
     pub const MOST: usize = 4096;
 
-    /// An empty queue.
+    /// An empty queue, whose frames take up `room`.
     #[must_use]
-    pub fn new() -> Self {
-        Self(ArrayQueue::new(Self::MOST))
+    pub fn new(room: Arc<QueueRoom>) -> Self {
+        Self { frames: ArrayQueue::new(Self::MOST), room }
     }
 
     /// Nothing waits.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.frames.is_empty()
     }
 
-    /// Adds a frame unless `limit` wait already. `false`: it was dropped.
+    /// Adds a frame unless `limit` wait already, or too many elsewhere.
+    /// `false`: it was dropped.
     pub(super) fn push(&self, frame: Mbuf, limit: usize) -> bool {
-        self.0.len() < limit && self.0.push(frame).is_ok()
+        if self.frames.len() >= limit || !self.room.take() {
+            return false;
+        }
+        let fits = self.frames.push(frame).is_ok();
+        if !fits {
+            self.room.give_back();
+        }
+        fits
     }
 
     pub(super) fn pop(&self) -> Option<Mbuf> {
-        self.0.pop()
+        self.frames.pop().inspect(|_| self.room.give_back())
     }
 
     /// Drops what is left when nobody fills or empties it any more. Returns how
@@ -51,7 +97,7 @@ impl BroadcastQueue {
     #[must_use]
     pub fn discard(&self) -> u64 {
         let mut frames = 0;
-        while self.0.pop().is_some() {
+        while self.pop().is_some() {
             frames += 1;
         }
         frames
@@ -59,7 +105,8 @@ impl BroadcastQueue {
 }
 
 impl Default for BroadcastQueue {
+    /// A queue that shares its room with no other.
     fn default() -> Self {
-        Self::new()
+        Self::new(Arc::new(QueueRoom::new(Self::MOST)))
     }
 }

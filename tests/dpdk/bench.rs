@@ -36,7 +36,7 @@ pub(crate) struct RigLower {
     tag: Option<(u16, u16)>,
     /// Port of each link, in the order they were added.
     links: Vec<usize>,
-    queue: Arc<BroadcastQueue>,
+    pub(crate) queue: Arc<BroadcastQueue>,
 }
 
 /// Limit of a port with an MTU of 1,500 bytes.

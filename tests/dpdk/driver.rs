@@ -8,7 +8,7 @@ use macvlan::drop::DropReason;
 use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, MacaddrMode, Mode};
 use macvlan::request::{LinkData, LinkRequest};
-use mvswitch::datapath::{Device, IdlePolicy, VlanDevice};
+use mvswitch::datapath::{BroadcastQueue, Device, IdlePolicy, QueueRoom, VlanDevice};
 use mvswitch::dpdk::Lcore;
 
 use super::bench::Rig;
@@ -335,4 +335,42 @@ pub(crate) fn a_storm_does_not_starve_unicast(bench: &Bench) {
     let lost = totals[0].rx_drops[DropReason::BcQueueFull.index()];
     assert_eq!(totals[2].tx_packets + lost, 240 - expected);
     peers.iter().for_each(|peer| drop(peer.receive()));
+}
+
+/// What waits in the queue of one lower has no room in that of another.
+pub(crate) fn all_broadcast_queues_share_one_room(bench: &Bench) {
+    const LINKS: u8 = 7;
+    const ROOM: usize = 60;
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 2 * (1 + usize::from(LINKS)));
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Spin);
+    let room = Arc::new(QueueRoom::new(ROOM));
+    for lower in [0, 1] {
+        // Port 0 is the first wire, and 8 the second.
+        let port = u8::try_from(lower).unwrap() * (LINKS + 1);
+        rig.add_lower(port.into(), HostPort::None, None, None);
+        rig.lowers[lower].queue = Arc::new(BroadcastQueue::new(Arc::clone(&room)));
+        for number in 1..=LINKS {
+            rig.add_link(lower, port + number, Mode::Vepa, LinkData::default());
+        }
+    }
+    // Nobody polls before: a turn takes 128, and replicates 37 until the 256
+    // copies it may make are spent. The first lower's 91 find room for 60; when
+    // it is the other's turn, all but 37 of them wait still.
+    for number in 0..128 {
+        for wire in [0, 8] {
+            peers[wire].send(&frame(MacAddr::BROADCAST, mac(0x99), number, 60));
+        }
+    }
+    rig.publish();
+    let full = |lower: usize| rig.totals(lower).rx_drops[DropReason::BcQueueFull.index()];
+    let lasts: Vec<usize> = vec![128 - 31, 128 - 54];
+    for (wire, last) in [0_usize, 8].into_iter().zip(lasts) {
+        for peer in &peers[wire + 1..=wire + usize::from(LINKS)] {
+            assert_eq!(peer.receive_count(last).len(), last, "wire {wire}");
+        }
+    }
+    assert_eq!((full(0), full(8)), (31, 54));
+    wait_for("the room to be free again", || room.taken() == 0);
+    drop(rig.stop());
 }

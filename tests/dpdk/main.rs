@@ -81,6 +81,7 @@ const CASES: &[Case] = &[
     ("vlans_are_lowers_of_their_own", driver::vlans_are_lowers_of_their_own),
     ("broadcasts_wait_for_their_turn", driver::broadcasts_wait_for_their_turn),
     ("a_storm_does_not_starve_unicast", driver::a_storm_does_not_starve_unicast),
+    ("all_broadcast_queues_share_one_room", driver::all_broadcast_queues_share_one_room),
     (
         "rxu_08_unicast_counts_one_packet_and_its_whole_length",
         counters::rxu_08_unicast_counts_one_packet_and_its_whole_length,
