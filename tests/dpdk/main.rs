@@ -83,6 +83,10 @@ const CASES: &[Case] = &[
     ("a_storm_does_not_starve_unicast", driver::a_storm_does_not_starve_unicast),
     ("all_broadcast_queues_share_one_room", driver::all_broadcast_queues_share_one_room),
     (
+        "broadcasts_keep_their_order_whoever_replicates_them",
+        driver::broadcasts_keep_their_order_whoever_replicates_them,
+    ),
+    (
         "rxu_08_unicast_counts_one_packet_and_its_whole_length",
         counters::rxu_08_unicast_counts_one_packet_and_its_whole_length,
     ),
