@@ -9,7 +9,7 @@
 //! group destination by the table's value for the frame's *source*, which is
 //! how the driver tells frames that an external switch reflected.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::driver::{Driver, HostPort, Index, Link, Lower};
@@ -49,7 +49,6 @@ const WIRE: Verdict = Verdict::output(Output::WIRE);
 /// See [`CompileError`].
 pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
     let links: Vec<&Link> = driver.links_of(lower).collect();
-    let hears_all = driver.hears_all_groups(lower);
     let lower = driver.lower(lower).ok_or(CompileError::NoLower(lower))?;
     if !lower.passes() {
         // TX-17: nothing goes in or out, and links, which have lost their
@@ -68,15 +67,16 @@ pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
     let table = MacTable::build(own.chain(hosts_address))?;
 
     // A group needs a list of its own where not every link hears it.
-    let choosy = || links.iter().filter(|link| link.up && !link.hears_all());
-    let listed: BTreeSet<MacAddr> = choosy()
-        .flat_map(|link| &link.groups)
-        .copied()
-        .filter(|mac| *mac != MacAddr::BROADCAST)
-        .collect();
-    let filtered = choosy().next().is_some();
-    let numbers = listed.iter().copied().zip(0_u16..);
-    let listed_table = MacTable::build(numbers)?;
+    let joined = by_address(slots(&links).filter(|(_, link)| link.up), |link| &link.groups);
+    let choosy = |link: &Link| link.up && !link.hears_all();
+    let is_listed = |members: &&[Listed]| {
+        let mut links = members.iter().filter_map(|&(_, output)| at(&links, output));
+        members.first().is_some_and(|&(group, _)| group != MacAddr::BROADCAST) && links.any(choosy)
+    };
+    let listed: Vec<&[Listed]> = joined.chunk_by(same_address).filter(is_listed).collect();
+    let filtered = links.iter().any(|link| choosy(link));
+    let numbers = listed.iter().filter_map(|members| members.first()).zip(0_u16..);
+    let listed_table = MacTable::build(numbers.map(|(&(group, _), number)| (group, number)))?;
 
     let compiler = Compiler {
         lower,
@@ -84,8 +84,8 @@ pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
         host: lower.spec.host != HostPort::None,
         reachable,
         filtered,
-        hears_all,
-        listed: listed.into_iter().collect(),
+        hears_all: links.iter().any(|link| link.up && link.opens_groups()),
+        listed: &listed,
         fib: Fib { table, listed: listed_table, filtered, ..Fib::default() },
         groups: Vec::new(),
         lists: Vec::new(),
@@ -130,8 +130,8 @@ struct Compiler<'a> {
     filtered: bool,
     /// The lower itself hears all groups (MCF-07).
     hears_all: bool,
-    /// Groups with lists of their own, by their number.
-    listed: Vec<MacAddr>,
+    /// Groups with lists of their own, by their number: who has joined them.
+    listed: &'a [&'a [Listed]],
     fib: Fib,
     groups: Vec<Group>,
     lists: Vec<List>,
@@ -302,31 +302,40 @@ impl Compiler<'_> {
     /// all links hear all.
     fn row(&mut self, receivers: Receivers) -> u32 {
         let row = number(self.lists.len());
+        let links = self.links;
+        let wanted = |link: &Link| link.up && receivers.wants(link.mode);
+        let all = || slots(links).filter(|(_, link)| wanted(link));
         if !self.filtered {
-            self.list(receivers, true, |_| true);
+            self.list(receivers, true, all().map(|(output, _)| output));
             return row;
         }
-        self.list(receivers, self.hears_all, Link::hears_all);
-        self.list(receivers, true, |_| true);
-        for group in std::mem::take(&mut self.listed) {
-            let hears = |link: &Link| link.hears_all() || link.groups.contains(&group);
-            let members = self.links.iter().filter(|link| link.up && link.groups.contains(&group));
-            let members = i32::try_from(members.count()).unwrap_or(i32::MAX);
+        let hear_all: Vec<Output> =
+            all().filter(|(_, link)| link.hears_all()).map(|(output, _)| output).collect();
+        self.list(receivers, self.hears_all, hear_all.iter().copied());
+        self.list(receivers, true, all().map(|(output, _)| output));
+        let mut hear = Vec::new();
+        for &joined in self.listed {
             // MCF-09.
+            let members = i32::try_from(joined.len()).unwrap_or(i32::MAX);
             let many = self.hears_all || members > self.lower.bc_cutoff();
-            self.list(receivers, many, hears);
-            self.listed.push(group);
+            let further = joined.iter().map(|&(_, output)| output).filter(|&output| {
+                at(links, output).is_some_and(|link| wanted(link) && !link.hears_all())
+            });
+            hear.clear();
+            hear.extend_from_slice(&hear_all);
+            hear.extend(further);
+            // Two ascending runs: as good as merged.
+            hear.sort();
+            self.list(receivers, many, hear.iter().copied());
         }
         row
     }
 
     /// Writes a list. The wire comes last: its copy may be the one that a driver
     /// wants to itself.
-    fn list(&mut self, receivers: Receivers, many: bool, hears: impl Fn(&Link) -> bool) {
+    fn list(&mut self, receivers: Receivers, many: bool, links: impl Iterator<Item = Output>) {
         let start = number(self.members.len());
-        let links = slots(self.links)
-            .filter(|(_, link)| link.up && receivers.wants(link.mode) && hears(link));
-        self.members.extend(links.map(|(output, _)| output));
+        self.members.extend(links);
         // RXM-11: nothing waits where no link is interested.
         let interested = self.members.len() > start as usize;
         self.members.extend(receivers.host.then_some(Output::HOST));
@@ -338,32 +347,61 @@ impl Compiler<'_> {
     /// SRC-01, SRC-05, SRC-06: who gets copies by source address, and whether
     /// anybody else does.
     fn sources(&mut self) -> Result<Box<[SourceSet]>, CompileError> {
-        let mut by_source: BTreeMap<MacAddr, Vec<(Output, &Link)>> = BTreeMap::new();
-        for (output, link) in slots(self.links) {
-            for &source in &link.sources {
-                by_source.entry(source).or_default().push((output, link));
-            }
-        }
+        let listing = by_address(slots(self.links), |link| &link.sources);
         // Few sets, many addresses: a set is written once.
         let mut numbers: HashMap<Vec<Output>, u16> = HashMap::new();
         let mut sets = Vec::new();
-        let mut entries = Vec::with_capacity(by_source.len());
-        for (source, links) in by_source {
-            let all: Vec<Output> = links.iter().map(|&(output, _)| output).collect();
-            let next = u16::try_from(sets.len()).unwrap_or(u16::MAX);
-            let number_of = *numbers.entry(all).or_insert(next);
-            if number_of == next {
-                let start = number(self.members.len());
-                let up = links.iter().filter(|(_, link)| link.up);
-                self.members.extend(up.map(|&(output, _)| output));
-                let consume = links.iter().any(|(_, link)| link.flags.contains(Flags::NODST));
-                sets.push(SourceSet { start, end: number(self.members.len()), consume });
-            }
+        let mut entries = Vec::new();
+        let mut set = Vec::new();
+        for listing in listing.chunk_by(same_address) {
+            let Some(&(source, _)) = listing.first() else { continue };
+            set.clear();
+            set.extend(listing.iter().map(|&(_, output)| output));
+            let number_of = numbers.get(&set).copied().unwrap_or_else(|| {
+                let next = u16::try_from(sets.len()).unwrap_or(u16::MAX);
+                sets.push(self.source_set(&set));
+                numbers.insert(set.clone(), next);
+                next
+            });
             entries.push((source, number_of));
         }
         self.fib.sources = MacTable::build(entries)?;
         Ok(sets.into())
     }
+
+    fn source_set(&mut self, set: &[Output]) -> SourceSet {
+        let links = self.links;
+        let listing = || set.iter().filter_map(|&output| Some((output, at(links, output)?)));
+        let start = number(self.members.len());
+        let up = listing().filter(|(_, link)| link.up);
+        self.members.extend(up.map(|(output, _)| output));
+        let consume = listing().any(|(_, link)| link.flags.contains(Flags::NODST));
+        SourceSet { start, end: number(self.members.len()), consume }
+    }
+}
+
+/// An address, and a link that has joined it or lists it.
+type Listed = (MacAddr, Output);
+
+/// The addresses in a set of each link, ascending, and of each address the links
+/// in the order of their slots.
+fn by_address<'a>(
+    links: impl Iterator<Item = (Output, &'a Link)>,
+    set: impl Fn(&'a Link) -> &'a BTreeSet<MacAddr>,
+) -> Vec<Listed> {
+    let of_link = |(output, link)| set(link).iter().map(move |&address| (address, output));
+    let mut all: Vec<Listed> = links.flat_map(of_link).collect();
+    all.sort_unstable();
+    all
+}
+
+fn same_address(a: &Listed, b: &Listed) -> bool {
+    a.0 == b.0
+}
+
+/// The link that an output is.
+fn at<'a>(links: &[&'a Link], output: Output) -> Option<&'a Link> {
+    links.get(usize::from(output.slot()?)).copied()
 }
 
 /// Links with the outputs they are.

@@ -144,3 +144,29 @@ fn workers_may_share_a_fib() {
     fn shared<T: Send + Sync>() {}
     shared::<Fib>();
 }
+
+/// Links join groups of their own: what that costs follows from how many they
+/// join, not from how many links there are besides.
+#[test]
+fn lists_of_groups_are_made_from_those_who_joined() {
+    let cost = |links: usize, groups: usize| {
+        let mut switch = Switch::new(&[]);
+        for number in 0..links {
+            let index = switch.try_add(&format!("mv{number}"), link(number, Bridge)).unwrap();
+            for group in number * groups..(number + 1) * groups {
+                let [.., a, b, c] = group.to_be_bytes();
+                let group = MacAddr::new([1, 0, 0x5e, a, b, c]);
+                switch.driver.fdb_add(index, group, false).unwrap();
+            }
+        }
+        let once = || {
+            let start = std::time::Instant::now();
+            drop(switch.fib());
+            start.elapsed()
+        };
+        (0..5).map(|_| once()).min().unwrap()
+    };
+    let (few, many) = (cost(20, 1000), cost(1000, 20));
+    // By asking every link about every group it is fifty times as much.
+    assert!(many < 10 * few, "{few:?} with 20 links, {many:?} with 1,000");
+}
