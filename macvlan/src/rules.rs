@@ -10,13 +10,12 @@
 //! how the driver tells frames that an external switch reflected.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use crate::driver::{Driver, HostPort, Index, Link, Lower};
 use crate::drop::DropReason;
 use crate::fib::{
-    DuplicateMac, Fib, Group, GroupId, Ingress, List, MacTable, Output, SourceCheck, SourceScope,
-    SourceSet, Verdict,
+    Choice, DuplicateMac, Fib, Group, GroupId, Ingress, List, MacTable, Output, SourceCheck,
+    SourceScope, SourceSet, Verdict,
 };
 use crate::mac::MacAddr;
 use crate::mode::{Flags, Mode};
@@ -87,7 +86,8 @@ pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
         hears_all: links.iter().any(|link| link.up && link.opens_groups()),
         listed: &listed,
         fib: Fib { table, listed: listed_table, filtered, ..Fib::default() },
-        groups: Vec::new(),
+        choices: vec![Box::default()],
+        groups: Vec::with_capacity(2 * links.len()),
         lists: Vec::new(),
         members: Vec::new(),
         rows: Vec::new(),
@@ -133,6 +133,8 @@ struct Compiler<'a> {
     /// Groups with lists of their own, by their number: who has joined them.
     listed: &'a [&'a [Listed]],
     fib: Fib,
+    /// By [`Choice`]; the first is none.
+    choices: Vec<Box<[Verdict]>>,
     groups: Vec<Group>,
     lists: Vec<List>,
     members: Vec<Output>,
@@ -149,11 +151,13 @@ impl Compiler<'_> {
             if direct { Verdict::output(output) } else { WIRE }
         });
         let host = if self.reachable { Verdict::output(Output::HOST) } else { WIRE };
-        let direct: Arc<[Verdict]> = [WIRE, host].into_iter().chain(direct).collect();
+        let direct = [WIRE, host].into_iter().chain(direct).collect();
+        let direct = self.choice(direct);
 
-        let mut ingresses = vec![self.wire(), self.host(&direct)];
+        let mut ingresses = Vec::with_capacity(self.links.len() + 2);
+        ingresses.extend([self.wire(), self.host(direct)]);
         for (output, link) in slots(self.links) {
-            ingresses.push(self.link(output, link, &direct));
+            ingresses.push(self.link(output, link, direct));
         }
         let sources = self.sources()?;
         let private = slots(self.links).map(|(_, link)| link.mode == Mode::Private);
@@ -161,11 +165,19 @@ impl Compiler<'_> {
         Ok(Fib {
             ingresses: ingresses.into(),
             source_sets: sources,
+            choices: self.choices.into(),
             groups: self.groups.into(),
             lists: self.lists.into(),
             members: self.members.into(),
             ..self.fib
         })
+    }
+
+    /// Notes verdicts by table value.
+    fn choice(&mut self, verdicts: Box<[Verdict]>) -> Choice {
+        self.choices.push(verdicts);
+        // A handful: shared by those who have the same.
+        u8::try_from(self.choices.len() - 1).map_or(Choice::NONE, Choice)
     }
 
     /// What the kernel hands to the host's stack.
@@ -187,14 +199,16 @@ impl Compiler<'_> {
             _ if link.up => Verdict::output(output),
             _ => to_host,
         });
-        let mut hit: Arc<[Verdict]> = [to_host, to_host].into_iter().chain(hit).collect();
-        let mut miss = to_host;
-        if let Some((output, link)) = slots(links).next().filter(|_| self.lower.is_passthru()) {
+        let passthru = slots(links).next().filter(|_| self.lower.is_passthru());
+        let (hit, miss) = match passthru {
+            None => {
+                let hit = [to_host, to_host].into_iter().chain(hit).collect();
+                (self.choice(hit), to_host)
+            }
             // RXU-05: all unicast, and if the link is down nobody has it.
-            hit = Arc::default();
-            miss =
-                if link.up { Verdict::output(output) } else { Verdict::drop(DropReason::LinkDown) };
-        }
+            Some((output, link)) if link.up => (Choice::NONE, Verdict::output(output)),
+            Some(_) => (Choice::NONE, Verdict::drop(DropReason::LinkDown)),
+        };
         // RXM-01: from outside, all links that are up, and the host (RXM-10).
         let everyone = Receivers {
             private: true,
@@ -227,6 +241,7 @@ impl Compiler<'_> {
             group
         };
         let group_from = [group, from_host].into_iter().chain(from_links).collect();
+        let group_from = self.choice(group_from);
         Ingress {
             hit,
             miss,
@@ -241,12 +256,12 @@ impl Compiler<'_> {
 
     /// TX-10: what the host sends goes to the wire; links never see it. Unless
     /// it is a member: then it sends as a bridge link does.
-    fn host(&mut self, direct: &Arc<[Verdict]>) -> Ingress {
+    fn host(&mut self, direct: Choice) -> Ingress {
         if self.reachable { self.bridge(Output::HOST, direct) } else { everything(WIRE) }
     }
 
     /// Frames from a link.
-    fn link(&mut self, output: Output, link: &Link, direct: &Arc<[Verdict]>) -> Ingress {
+    fn link(&mut self, output: Output, link: &Link, direct: Choice) -> Ingress {
         let mut ingress = match link.mode {
             _ if !link.up => return everything(Verdict::drop(DropReason::LinkDown)),
             // TX-01, TX-16.
@@ -263,12 +278,12 @@ impl Compiler<'_> {
     }
 
     /// Frames from a member in bridge mode.
-    fn bridge(&mut self, output: Output, direct: &Arc<[Verdict]>) -> Ingress {
+    fn bridge(&mut self, output: Output, direct: Choice) -> Ingress {
         // TX-08.
         let receivers =
             Receivers { bridge: true, host: self.reachable, wire: true, ..Receivers::default() };
         Ingress {
-            hit: Arc::clone(direct),
+            hit: direct,
             miss: WIRE,
             group: self.group(receivers, Some(output)),
             // TX-09.
