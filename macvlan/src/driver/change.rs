@@ -1,5 +1,7 @@
 //! changelink and what rtnetlink does around it: address, MTU, flags, filters.
 
+use std::collections::BTreeSet;
+
 use super::create::{check_mtu_fits, check_mtu_range};
 use super::{Driver, Index, Link, no_device};
 use crate::errno::{Errno, Refusal};
@@ -89,10 +91,10 @@ impl Driver {
                 self.check_addresses(lower, index, addresses)?;
                 // As with its own address: even while it is down (ER-24), and
                 // not those it has already (ER-26).
-                let new =
-                    addresses.iter().filter(|new| !link.own_addresses().any(|own| own == **new));
-                for &address in new.filter(|_| !lower.is_passthru()) {
-                    self.check_clash(lower, index, address)?;
+                let mut new: BTreeSet<MacAddr> = addresses.iter().copied().collect();
+                new.retain(|new| *new != link.address && !link.addresses.contains(new));
+                if !lower.is_passthru() {
+                    self.check_clash(lower, index, &new)?;
                 }
             }
             self.link_mut(index)?.addresses = addresses.iter().copied().collect();
@@ -111,7 +113,7 @@ impl Driver {
         }
         let passthru = link.mode == Mode::Passthru;
         if let Some(lower) = self.lower(link.lower).filter(|_| !passthru) {
-            self.check_clash(lower, index, address)?;
+            self.check_clash(lower, index, &BTreeSet::from([address]))?;
         }
         let lower = link.lower;
         self.link_mut(index)?.address = address;
@@ -159,9 +161,7 @@ impl Driver {
             return Ok(());
         }
         if let Some(lower) = self.lower(link.lower).filter(|lower| !lower.is_passthru()) {
-            for address in link.own_addresses() {
-                self.check_clash(lower, index, address)?;
-            }
+            self.check_clash(lower, index, &link.own_addresses().collect())?;
         }
         self.link_mut(index)?.up = true;
         Ok(())
@@ -201,7 +201,7 @@ impl Driver {
         &mut self,
         index: Index,
         address: MacAddr,
-    ) -> Result<&mut std::collections::BTreeSet<MacAddr>, Refusal> {
+    ) -> Result<&mut BTreeSet<MacAddr>, Refusal> {
         let link = self.link_mut(index)?;
         if address.is_multicast() {
             return Ok(&mut link.groups);

@@ -225,6 +225,13 @@ impl Link {
         std::iter::once(self.address).chain(further)
     }
 
+    /// One of these addresses that it has. Links may have many, so they are
+    /// compared as the sorted sets they are.
+    fn first_of(&self, addresses: &BTreeSet<MacAddr>) -> Option<MacAddr> {
+        let own = addresses.get(&self.address);
+        own.or_else(|| addresses.intersection(&self.addresses).next()).copied()
+    }
+
     /// Hears a group whatever it has joined (MCF-05). The promiscuity of a
     /// passthru link does not reach the lower (UCF-05): with nopromisc it opens
     /// nothing.
@@ -442,16 +449,24 @@ impl Driver {
         Ok(())
     }
 
-    /// ER-22, ER-24: nobody who is up has the address. `own` is the link that
-    /// wants it; its own entries are not in the way.
-    fn check_clash(&self, lower: &Lower, own: Index, address: MacAddr) -> Result<(), Refusal> {
-        if !lower.is_passthru() && lower.spec.address == address {
-            return Err(Errno::Eaddrinuse
-                .because(format!("address {address} is that of the lower {}", lower.spec.name)));
+    /// ER-22, ER-24: nobody who is up has one of the addresses. `own` is the
+    /// link that wants them; its own entries are not in the way.
+    fn check_clash(
+        &self,
+        lower: &Lower,
+        own: Index,
+        addresses: &BTreeSet<MacAddr>,
+    ) -> Result<(), Refusal> {
+        let LowerSpec { name, address, .. } = &lower.spec;
+        if !lower.is_passthru() && addresses.contains(address) {
+            return Err(
+                Errno::Eaddrinuse.because(format!("address {address} is that of the lower {name}"))
+            );
         }
         let siblings = self.links_of(lower.index).filter(|link| link.up && link.index != own);
-        match siblings.into_iter().find(|link| link.own_addresses().any(|other| other == address)) {
-            Some(holder) => Err(Errno::Eaddrinuse.because(format!(
+        let clash = |link| Some((link, Link::first_of(link, addresses)?));
+        match siblings.into_iter().find_map(clash) {
+            Some((holder, address)) => Err(Errno::Eaddrinuse.because(format!(
                 "address {address} belongs to link {}, which is up",
                 holder.name
             ))),

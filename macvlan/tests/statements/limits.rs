@@ -170,3 +170,41 @@ fn lists_of_groups_are_made_from_those_who_joined() {
     // By asking every link about every group it is fifty times as much.
     assert!(many < 10 * few, "{few:?} with 20 links, {many:?} with 1,000");
 }
+
+/// Every address of a link that goes up is held against those of its siblings.
+#[test]
+fn links_with_many_addresses_go_up_in_passing() {
+    let cost = |further: usize| {
+        let once = || {
+            let start = std::time::Instant::now();
+            let mut switch = Switch::new(&[]);
+            for number in 0..200 {
+                let request = |r: &mut LinkRequest| {
+                    link(number, Bridge)(r);
+                    let own = (0..further).map(|n| numbered(2, number * further + n));
+                    r.extensions.addresses = Some(own.collect());
+                };
+                switch.add(&format!("mv{number}"), request).unwrap();
+            }
+            start.elapsed()
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    };
+    let (few, many) = (cost(4), cost(128));
+    // Each with each is over 600 times as much.
+    assert!(many < 120 * few, "{few:?} with 4 each, {many:?} with 128");
+}
+
+#[test]
+fn a_long_list_of_addresses_is_compared_with_itself_in_passing() {
+    let mut switch = Switch::new(&[Vepa]);
+    let mut set = |count| {
+        let list = (0..count).map(|number| numbered(2, number)).collect();
+        let start = std::time::Instant::now();
+        switch.set("mv0", |r| r.extensions.addresses = Some(list)).unwrap();
+        start.elapsed()
+    };
+    let (some, all) = ([1000; 3].map(&mut set), [60_000; 3].map(&mut set));
+    let (some, all) = (some.iter().min().unwrap(), all.iter().min().unwrap());
+    assert!(all < &(600 * *some), "{some:?} for 1,000, {all:?} for 60,000");
+}
