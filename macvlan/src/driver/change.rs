@@ -73,12 +73,15 @@ impl Driver {
         link.bc_queue_len = data.bc_queue_len.unwrap_or(link.bc_queue_len);
         link.change_sources(data)?;
         self.check_lists(index)?;
-        self.with_lower(lower, |lower| {
-            if let (Some(port), Some(cutoff)) = (&mut lower.port, data.bc_cutoff) {
-                // LC-45: one value for all links of the lower.
-                port.bc_cutoff = cutoff;
-            }
-        });
+        if let Some(cutoff) = data.bc_cutoff {
+            // LC-45: one value for all links of the lower.
+            self.with_lower(lower, |lower| {
+                lower.port.iter_mut().for_each(|port| port.bc_cutoff = cutoff);
+            });
+        }
+        if data.bc_queue_len.is_some() {
+            self.measure_queue(lower);
+        }
         Ok(())
     }
 

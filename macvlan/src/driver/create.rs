@@ -144,7 +144,9 @@ impl Driver {
                 passthru: link.mode == Mode::Passthru,
                 permanent: address,
                 bc_cutoff: BC_CUTOFF,
+                bc_queue_len: 0,
             });
+            port.bc_queue_len = port.bc_queue_len.max(link.bc_queue_len);
             port.bc_cutoff = cutoff.unwrap_or(port.bc_cutoff);
             lower.links.push(index);
         });
@@ -168,6 +170,7 @@ impl Driver {
                 lower.spec.address = port.permanent;
             }
         });
+        self.measure_queue(lower);
         Ok(())
     }
 

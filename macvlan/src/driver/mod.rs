@@ -159,6 +159,8 @@ struct MacvlanPort {
     /// The lower's address as it shall be when the last link is gone (MA-03).
     permanent: MacAddr,
     bc_cutoff: i32,
+    /// The most that any link asks for.
+    bc_queue_len: u32,
 }
 
 impl Lower {
@@ -388,7 +390,17 @@ impl Driver {
     /// Frames a lower's broadcast queue holds (BCQ-01, BCQ-02).
     #[must_use]
     pub fn bc_queue_len_used(&self, lower: Index) -> u32 {
-        self.links_of(lower).map(|link| link.bc_queue_len).max().unwrap_or(0)
+        self.lower(lower).and_then(|lower| lower.port).map_or(0, |port| port.bc_queue_len)
+    }
+
+    /// A link's part in that has changed, or the link is gone.
+    fn measure_queue(&mut self, lower: Index) {
+        let most = self.links_of(lower).map(|link| link.bc_queue_len).max().unwrap_or(0);
+        if most != self.bc_queue_len_used(lower) {
+            self.with_lower(lower, |lower| {
+                lower.port.iter_mut().for_each(|port| port.bc_queue_len = most);
+            });
+        }
     }
 
     /// How a link is: its own state and the lower's (NT-01).

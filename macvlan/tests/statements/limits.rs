@@ -208,3 +208,24 @@ fn a_long_list_of_addresses_is_compared_with_itself_in_passing() {
     let (some, all) = (some.iter().min().unwrap(), all.iter().min().unwrap());
     assert!(all < &(600 * *some), "{some:?} for 1,000, {all:?} for 60,000");
 }
+
+/// Dumps ask it for every link.
+#[test]
+fn the_length_of_the_queue_is_known_without_asking_all_links() {
+    let cost = |links: usize| {
+        let mut switch = Switch::new(&[]);
+        for number in 0..links {
+            switch.add(&format!("mv{number}"), link(number, Bridge)).unwrap();
+        }
+        let once = || {
+            let start = std::time::Instant::now();
+            for _ in 0..1000 {
+                assert_eq!(switch.driver.bc_queue_len_used(switch.lan0), 1000);
+            }
+            start.elapsed()
+        };
+        (0..5).map(|_| once()).min().unwrap()
+    };
+    let (few, many) = (cost(10), cost(1000));
+    assert!(many < 20 * few, "{few:?} with 10 links, {many:?} with 1,000");
+}
