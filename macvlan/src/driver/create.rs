@@ -58,6 +58,7 @@ impl Driver {
             return Err(refusal);
         }
         self.last = index.0;
+        self.names_mut().insert(name.into(), index);
         Ok(index)
     }
 
@@ -159,8 +160,9 @@ impl Driver {
     /// # Errors
     /// ENODEV: there is no such link.
     pub fn dellink(&mut self, link: Index) -> Result<(), Refusal> {
-        let lower = self.find_link(link)?.lower;
-        self.links.remove(&link);
+        let gone = self.links.remove(&link).ok_or_else(|| no_device(link))?;
+        let lower = gone.lower;
+        self.names_mut().remove(gone.name.as_str());
         self.with_lower(lower, |lower| {
             lower.links.retain(|&other| other != link);
             if lower.links.is_empty()

@@ -291,6 +291,8 @@ pub struct Driver {
     last: u32,
     lowers: Vec<Arc<Lower>>,
     links: BTreeMap<Index, Arc<Link>>,
+    /// Of lowers and links.
+    names: Arc<BTreeMap<Arc<str>, Index>>,
 }
 
 impl Driver {
@@ -301,6 +303,7 @@ impl Driver {
     pub fn add_lower(&mut self, spec: LowerSpec) -> Result<Index, Refusal> {
         self.check_name_is_free(&spec.name)?;
         let index = self.next_index();
+        self.names_mut().insert(spec.name.as_str().into(), index);
         self.lowers.push(Arc::new(Lower { index, spec, port: None, links: Vec::new() }));
         Ok(index)
     }
@@ -351,9 +354,11 @@ impl Driver {
     /// The device of this name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<Index> {
-        let lower = self.lowers.iter().find(|lower| lower.spec.name == name);
-        let link = || self.links.values().find(|link| link.name == name);
-        lower.map(|lower| lower.index).or_else(|| link().map(|link| link.index))
+        self.names.get(name).copied()
+    }
+
+    fn names_mut(&mut self) -> &mut BTreeMap<Arc<str>, Index> {
+        Arc::make_mut(&mut self.names)
     }
 
     /// All lowers, in the order they were added.

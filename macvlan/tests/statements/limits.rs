@@ -209,23 +209,29 @@ fn a_long_list_of_addresses_is_compared_with_itself_in_passing() {
     assert!(all < &(600 * *some), "{some:?} for 1,000, {all:?} for 60,000");
 }
 
-/// Dumps ask it for every link.
+/// Dumps ask it for every link, and requests for every name.
 #[test]
-fn the_length_of_the_queue_is_known_without_asking_all_links() {
-    let cost = |links: usize| {
+fn names_and_the_length_of_the_queue_are_known_without_asking_all_links() {
+    type Question = fn(&Switch, &str);
+    let length: Question = |switch, _| {
+        assert_eq!(switch.driver.bc_queue_len_used(switch.lan0), 1000);
+    };
+    let name: Question = |switch, name| assert!(switch.driver.by_name(name).is_some());
+    let cost = |links: usize, ask: Question| {
         let mut switch = Switch::new(&[]);
         for number in 0..links {
             switch.add(&format!("mv{number}"), link(number, Bridge)).unwrap();
         }
+        let last = format!("mv{}", links - 1);
         let once = || {
             let start = std::time::Instant::now();
-            for _ in 0..1000 {
-                assert_eq!(switch.driver.bc_queue_len_used(switch.lan0), 1000);
-            }
+            (0..1000).for_each(|_| ask(&switch, &last));
             start.elapsed()
         };
         (0..5).map(|_| once()).min().unwrap()
     };
-    let (few, many) = (cost(10), cost(1000));
-    assert!(many < 20 * few, "{few:?} with 10 links, {many:?} with 1,000");
+    for ask in [length, name] {
+        let (few, many) = (cost(10, ask), cost(1000, ask));
+        assert!(many < 20 * few, "{few:?} with 10 links, {many:?} with 1,000");
+    }
 }
