@@ -9,14 +9,13 @@
 //! group destination by the table's value for the frame's *source*, which is
 //! how the driver tells frames that an external switch reflected.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::driver::{Driver, HostPort, Index, Link, Lower};
 use crate::drop::DropReason;
 use crate::fib::{
-    DuplicateMac, Fib, Group, GroupId, Ingress, List, MacTable, Output, SourceCheck, SourceScope,
-    SourceSet, Verdict,
+    Choice, DuplicateMac, Fib, Group, GroupId, Ingress, List, MacTable, Output, SourceCheck,
+    SourceScope, SourceSet, Verdict,
 };
 use crate::mac::MacAddr;
 use crate::mode::{Flags, Mode};
@@ -49,7 +48,6 @@ const WIRE: Verdict = Verdict::output(Output::WIRE);
 /// See [`CompileError`].
 pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
     let links: Vec<&Link> = driver.links_of(lower).collect();
-    let hears_all = driver.hears_all_groups(lower);
     let lower = driver.lower(lower).ok_or(CompileError::NoLower(lower))?;
     if !lower.passes() {
         // TX-17: nothing goes in or out, and links, which have lost their
@@ -68,15 +66,16 @@ pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
     let table = MacTable::build(own.chain(hosts_address))?;
 
     // A group needs a list of its own where not every link hears it.
-    let choosy = || links.iter().filter(|link| link.up && !link.hears_all());
-    let listed: BTreeSet<MacAddr> = choosy()
-        .flat_map(|link| &link.groups)
-        .copied()
-        .filter(|mac| *mac != MacAddr::BROADCAST)
-        .collect();
-    let filtered = choosy().next().is_some();
-    let numbers = listed.iter().copied().zip(0_u16..);
-    let listed_table = MacTable::build(numbers)?;
+    let joined = by_address(slots(&links).filter(|(_, link)| link.up), |link| &link.groups);
+    let choosy = |link: &Link| link.up && !link.hears_all();
+    let is_listed = |members: &&[Listed]| {
+        let mut links = members.iter().filter_map(|&(_, output)| at(&links, output));
+        members.first().is_some_and(|&(group, _)| group != MacAddr::BROADCAST) && links.any(choosy)
+    };
+    let listed: Vec<&[Listed]> = joined.chunk_by(same_address).filter(is_listed).collect();
+    let filtered = links.iter().any(|link| choosy(link));
+    let numbers = listed.iter().filter_map(|members| members.first()).zip(0_u16..);
+    let listed_table = MacTable::build(numbers.map(|(&(group, _), number)| (group, number)))?;
 
     let compiler = Compiler {
         lower,
@@ -84,10 +83,11 @@ pub fn compile(driver: &Driver, lower: Index) -> Result<Fib, CompileError> {
         host: lower.spec.host != HostPort::None,
         reachable,
         filtered,
-        hears_all,
-        listed: listed.into_iter().collect(),
+        hears_all: links.iter().any(|link| link.up && link.opens_groups()),
+        listed: &listed,
         fib: Fib { table, listed: listed_table, filtered, ..Fib::default() },
-        groups: Vec::new(),
+        choices: vec![Box::default()],
+        groups: Vec::with_capacity(2 * links.len()),
         lists: Vec::new(),
         members: Vec::new(),
         rows: Vec::new(),
@@ -130,9 +130,11 @@ struct Compiler<'a> {
     filtered: bool,
     /// The lower itself hears all groups (MCF-07).
     hears_all: bool,
-    /// Groups with lists of their own, by their number.
-    listed: Vec<MacAddr>,
+    /// Groups with lists of their own, by their number: who has joined them.
+    listed: &'a [&'a [Listed]],
     fib: Fib,
+    /// By [`Choice`]; the first is none.
+    choices: Vec<Box<[Verdict]>>,
     groups: Vec<Group>,
     lists: Vec<List>,
     members: Vec<Output>,
@@ -149,11 +151,13 @@ impl Compiler<'_> {
             if direct { Verdict::output(output) } else { WIRE }
         });
         let host = if self.reachable { Verdict::output(Output::HOST) } else { WIRE };
-        let direct: Arc<[Verdict]> = [WIRE, host].into_iter().chain(direct).collect();
+        let direct = [WIRE, host].into_iter().chain(direct).collect();
+        let direct = self.choice(direct);
 
-        let mut ingresses = vec![self.wire(), self.host(&direct)];
+        let mut ingresses = Vec::with_capacity(self.links.len() + 2);
+        ingresses.extend([self.wire(), self.host(direct)]);
         for (output, link) in slots(self.links) {
-            ingresses.push(self.link(output, link, &direct));
+            ingresses.push(self.link(output, link, direct));
         }
         let sources = self.sources()?;
         let private = slots(self.links).map(|(_, link)| link.mode == Mode::Private);
@@ -161,11 +165,19 @@ impl Compiler<'_> {
         Ok(Fib {
             ingresses: ingresses.into(),
             source_sets: sources,
+            choices: self.choices.into(),
             groups: self.groups.into(),
             lists: self.lists.into(),
             members: self.members.into(),
             ..self.fib
         })
+    }
+
+    /// Notes verdicts by table value.
+    fn choice(&mut self, verdicts: Box<[Verdict]>) -> Choice {
+        self.choices.push(verdicts);
+        // A handful: shared by those who have the same.
+        u8::try_from(self.choices.len() - 1).map_or(Choice::NONE, Choice)
     }
 
     /// What the kernel hands to the host's stack.
@@ -187,14 +199,16 @@ impl Compiler<'_> {
             _ if link.up => Verdict::output(output),
             _ => to_host,
         });
-        let mut hit: Arc<[Verdict]> = [to_host, to_host].into_iter().chain(hit).collect();
-        let mut miss = to_host;
-        if let Some((output, link)) = slots(links).next().filter(|_| self.lower.is_passthru()) {
+        let passthru = slots(links).next().filter(|_| self.lower.is_passthru());
+        let (hit, miss) = match passthru {
+            None => {
+                let hit = [to_host, to_host].into_iter().chain(hit).collect();
+                (self.choice(hit), to_host)
+            }
             // RXU-05: all unicast, and if the link is down nobody has it.
-            hit = Arc::default();
-            miss =
-                if link.up { Verdict::output(output) } else { Verdict::drop(DropReason::LinkDown) };
-        }
+            Some((output, link)) if link.up => (Choice::NONE, Verdict::output(output)),
+            Some(_) => (Choice::NONE, Verdict::drop(DropReason::LinkDown)),
+        };
         // RXM-01: from outside, all links that are up, and the host (RXM-10).
         let everyone = Receivers {
             private: true,
@@ -227,6 +241,7 @@ impl Compiler<'_> {
             group
         };
         let group_from = [group, from_host].into_iter().chain(from_links).collect();
+        let group_from = self.choice(group_from);
         Ingress {
             hit,
             miss,
@@ -241,12 +256,12 @@ impl Compiler<'_> {
 
     /// TX-10: what the host sends goes to the wire; links never see it. Unless
     /// it is a member: then it sends as a bridge link does.
-    fn host(&mut self, direct: &Arc<[Verdict]>) -> Ingress {
+    fn host(&mut self, direct: Choice) -> Ingress {
         if self.reachable { self.bridge(Output::HOST, direct) } else { everything(WIRE) }
     }
 
     /// Frames from a link.
-    fn link(&mut self, output: Output, link: &Link, direct: &Arc<[Verdict]>) -> Ingress {
+    fn link(&mut self, output: Output, link: &Link, direct: Choice) -> Ingress {
         let mut ingress = match link.mode {
             _ if !link.up => return everything(Verdict::drop(DropReason::LinkDown)),
             // TX-01, TX-16.
@@ -263,12 +278,12 @@ impl Compiler<'_> {
     }
 
     /// Frames from a member in bridge mode.
-    fn bridge(&mut self, output: Output, direct: &Arc<[Verdict]>) -> Ingress {
+    fn bridge(&mut self, output: Output, direct: Choice) -> Ingress {
         // TX-08.
         let receivers =
             Receivers { bridge: true, host: self.reachable, wire: true, ..Receivers::default() };
         Ingress {
-            hit: Arc::clone(direct),
+            hit: direct,
             miss: WIRE,
             group: self.group(receivers, Some(output)),
             // TX-09.
@@ -302,31 +317,40 @@ impl Compiler<'_> {
     /// all links hear all.
     fn row(&mut self, receivers: Receivers) -> u32 {
         let row = number(self.lists.len());
+        let links = self.links;
+        let wanted = |link: &Link| link.up && receivers.wants(link.mode);
+        let all = || slots(links).filter(|(_, link)| wanted(link));
         if !self.filtered {
-            self.list(receivers, true, |_| true);
+            self.list(receivers, true, all().map(|(output, _)| output));
             return row;
         }
-        self.list(receivers, self.hears_all, Link::hears_all);
-        self.list(receivers, true, |_| true);
-        for group in std::mem::take(&mut self.listed) {
-            let hears = |link: &Link| link.hears_all() || link.groups.contains(&group);
-            let members = self.links.iter().filter(|link| link.up && link.groups.contains(&group));
-            let members = i32::try_from(members.count()).unwrap_or(i32::MAX);
+        let hear_all: Vec<Output> =
+            all().filter(|(_, link)| link.hears_all()).map(|(output, _)| output).collect();
+        self.list(receivers, self.hears_all, hear_all.iter().copied());
+        self.list(receivers, true, all().map(|(output, _)| output));
+        let mut hear = Vec::new();
+        for &joined in self.listed {
             // MCF-09.
+            let members = i32::try_from(joined.len()).unwrap_or(i32::MAX);
             let many = self.hears_all || members > self.lower.bc_cutoff();
-            self.list(receivers, many, hears);
-            self.listed.push(group);
+            let further = joined.iter().map(|&(_, output)| output).filter(|&output| {
+                at(links, output).is_some_and(|link| wanted(link) && !link.hears_all())
+            });
+            hear.clear();
+            hear.extend_from_slice(&hear_all);
+            hear.extend(further);
+            // Two ascending runs: as good as merged.
+            hear.sort();
+            self.list(receivers, many, hear.iter().copied());
         }
         row
     }
 
     /// Writes a list. The wire comes last: its copy may be the one that a driver
     /// wants to itself.
-    fn list(&mut self, receivers: Receivers, many: bool, hears: impl Fn(&Link) -> bool) {
+    fn list(&mut self, receivers: Receivers, many: bool, links: impl Iterator<Item = Output>) {
         let start = number(self.members.len());
-        let links = slots(self.links)
-            .filter(|(_, link)| link.up && receivers.wants(link.mode) && hears(link));
-        self.members.extend(links.map(|(output, _)| output));
+        self.members.extend(links);
         // RXM-11: nothing waits where no link is interested.
         let interested = self.members.len() > start as usize;
         self.members.extend(receivers.host.then_some(Output::HOST));
@@ -338,32 +362,61 @@ impl Compiler<'_> {
     /// SRC-01, SRC-05, SRC-06: who gets copies by source address, and whether
     /// anybody else does.
     fn sources(&mut self) -> Result<Box<[SourceSet]>, CompileError> {
-        let mut by_source: BTreeMap<MacAddr, Vec<(Output, &Link)>> = BTreeMap::new();
-        for (output, link) in slots(self.links) {
-            for &source in &link.sources {
-                by_source.entry(source).or_default().push((output, link));
-            }
-        }
+        let listing = by_address(slots(self.links), |link| &link.sources);
         // Few sets, many addresses: a set is written once.
         let mut numbers: HashMap<Vec<Output>, u16> = HashMap::new();
         let mut sets = Vec::new();
-        let mut entries = Vec::with_capacity(by_source.len());
-        for (source, links) in by_source {
-            let all: Vec<Output> = links.iter().map(|&(output, _)| output).collect();
-            let next = u16::try_from(sets.len()).unwrap_or(u16::MAX);
-            let number_of = *numbers.entry(all).or_insert(next);
-            if number_of == next {
-                let start = number(self.members.len());
-                let up = links.iter().filter(|(_, link)| link.up);
-                self.members.extend(up.map(|&(output, _)| output));
-                let consume = links.iter().any(|(_, link)| link.flags.contains(Flags::NODST));
-                sets.push(SourceSet { start, end: number(self.members.len()), consume });
-            }
+        let mut entries = Vec::new();
+        let mut set = Vec::new();
+        for listing in listing.chunk_by(same_address) {
+            let Some(&(source, _)) = listing.first() else { continue };
+            set.clear();
+            set.extend(listing.iter().map(|&(_, output)| output));
+            let number_of = numbers.get(&set).copied().unwrap_or_else(|| {
+                let next = u16::try_from(sets.len()).unwrap_or(u16::MAX);
+                sets.push(self.source_set(&set));
+                numbers.insert(set.clone(), next);
+                next
+            });
             entries.push((source, number_of));
         }
         self.fib.sources = MacTable::build(entries)?;
         Ok(sets.into())
     }
+
+    fn source_set(&mut self, set: &[Output]) -> SourceSet {
+        let links = self.links;
+        let listing = || set.iter().filter_map(|&output| Some((output, at(links, output)?)));
+        let start = number(self.members.len());
+        let up = listing().filter(|(_, link)| link.up);
+        self.members.extend(up.map(|(output, _)| output));
+        let consume = listing().any(|(_, link)| link.flags.contains(Flags::NODST));
+        SourceSet { start, end: number(self.members.len()), consume }
+    }
+}
+
+/// An address, and a link that has joined it or lists it.
+type Listed = (MacAddr, Output);
+
+/// The addresses in a set of each link, ascending, and of each address the links
+/// in the order of their slots.
+fn by_address<'a>(
+    links: impl Iterator<Item = (Output, &'a Link)>,
+    set: impl Fn(&'a Link) -> &'a BTreeSet<MacAddr>,
+) -> Vec<Listed> {
+    let of_link = |(output, link)| set(link).iter().map(move |&address| (address, output));
+    let mut all: Vec<Listed> = links.flat_map(of_link).collect();
+    all.sort_unstable();
+    all
+}
+
+fn same_address(a: &Listed, b: &Listed) -> bool {
+    a.0 == b.0
+}
+
+/// The link that an output is.
+fn at<'a>(links: &[&'a Link], output: Output) -> Option<&'a Link> {
+    links.get(usize::from(output.slot()?)).copied()
 }
 
 /// Links with the outputs they are.

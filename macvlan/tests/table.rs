@@ -128,5 +128,18 @@ fn broadcast_and_duplicates() {
     assert_eq!(table.lookup(MacAddr::BROADCAST.key()), None);
     let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
     let error = MacTable::build([(mac, 1), (MacAddr::ZERO, 5), (mac, 2)]).unwrap_err();
-    assert_eq!(error.mac, mac);
+    assert_eq!((error.mac, error.values), (mac, (1, 2)));
+    // Wherever the twins lie, and whatever comes between them.
+    for count in [4, 100, 5000] {
+        let entries = |twin: u64| {
+            let key = move |n: u64| if n == count - 1 { twin } else { n };
+            (0..count).map(move |n| (MacAddr::from_key((key(n) + 1) << 1), n as u16))
+        };
+        MacTable::build(entries(count)).unwrap();
+        for twin in [0, count / 2, count - 2] {
+            let error = MacTable::build(entries(twin)).unwrap_err();
+            assert_eq!(error.mac, MacAddr::from_key((twin + 1) << 1));
+            assert_eq!(error.values, (twin as u16, (count - 1) as u16));
+        }
+    }
 }

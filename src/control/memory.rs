@@ -15,6 +15,10 @@ pub(super) const LINK_DESCRIPTORS: u16 = 256;
 /// Room for what is added at run time and for frames between two ports.
 const SPARE: u32 = 8192;
 
+/// One part in so many of the pool may wait in broadcast queues: the others
+/// have what they need whatever comes from the wire.
+const QUEUED: u32 = 4;
+
 /// Bytes around the payload: Ethernet header and up to two VLAN tags.
 const OVERHEAD: u16 = 22;
 
@@ -49,6 +53,12 @@ impl Profile {
         }
     }
 
+    /// Frames that may wait in broadcast queues, of all lowers together.
+    #[must_use]
+    pub const fn queued(&self) -> usize {
+        (self.buffers / QUEUED) as usize
+    }
+
     /// Chooses pages and sizes for `config` with so many workers.
     ///
     /// # Errors
@@ -70,8 +80,8 @@ impl Profile {
         let ethdevs = u32::try_from(links + hosts).unwrap_or(0);
         let per_queue =
             2 * (lowers * u32::from(LOWER_DESCRIPTORS) + ethdevs * u32::from(LINK_DESCRIPTORS));
-        let queued = lowers * macvlan::driver::BC_QUEUE_LEN;
-        let buffers = SPARE + queued + queues * (per_queue + 2 * Pool::CACHE);
+        let others = SPARE + queues * (per_queue + 2 * Pool::CACHE);
+        let buffers = others + others.div_ceil(QUEUED - 1);
         let bytes = u64::from(buffers) * Pool::bytes_per_buffer(room);
         let needed = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).saturating_add(EAL_MB);
         let megabytes = config.eal.memory_mb.unwrap_or_else(|| needed.next_multiple_of(2).max(128));
@@ -144,5 +154,18 @@ mod tests {
         assert_eq!(memory(&format!("[eal]\nmemory = \"4k\"\n{demo}"), 4096), Ok(Memory::Small));
         let little = Profile::choose_with(&parse(&format!("[eal]\nmemory_mb = 16\n{demo}")), 1, 0);
         assert!(little.unwrap_err().contains("too little"));
+    }
+
+    #[test]
+    fn full_broadcast_queues_leave_the_others_what_they_need() {
+        let carrier = "[[lower]]\nname = \"a\"\ndevice = \"demo\"\n";
+        let vlan = |id| format!("[[lower]]\nname = \"v{id}\"\nlower = \"a\"\nvlan = {id}\n");
+        let text = carrier.to_owned() + &(1..50).map(vlan).collect::<String>();
+        let config = Config::parse(&text, Path::new("t.toml")).unwrap();
+        let profile = Profile::choose_with(&config, 2, 0).unwrap();
+        let queued = u32::try_from(profile.queued()).unwrap();
+        let others = SPARE + 2 * (2 * u32::from(LOWER_DESCRIPTORS) + 2 * Pool::CACHE);
+        assert!(profile.buffers - queued >= others);
+        assert!(queued >= macvlan::driver::BC_QUEUE_LEN, "one queue of the usual length fits");
     }
 }

@@ -54,11 +54,11 @@ impl Cell {
         }
     }
 
-    /// Frames received here that found the lower's transmit queue full.
+    /// Frames received here that were to leave by the wire and did not.
     #[inline]
-    pub(super) fn wire_was_full(&self, frames: usize, bytes: u64) {
+    pub(super) fn not_sent(&self, frames: usize, bytes: u32) {
         self.wire_full.add(frames as u64);
-        self.rx_drop_bytes.add(bytes);
+        self.rx_drop_bytes.add(u64::from(bytes));
     }
 
     #[inline]
@@ -90,8 +90,9 @@ pub struct Totals {
     pub copies: u64,
     /// Frames delivered here as one of several receivers of a group (ST-03).
     pub multicast: u64,
-    /// Frames received here that were dropped because the lower's transmit
-    /// queue was full (TX-15). They are counted as drops of the lower.
+    /// Frames received here that did not leave by the wire (TX-15): its
+    /// transmit queue was full, they were too long for it, or there was no
+    /// buffer for their tag. They are counted as drops of the lower.
     pub wire_full: u64,
     /// Bytes of the frames in `rx_drops` and `wire_full`, but for those that a
     /// source list consumed.

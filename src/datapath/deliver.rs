@@ -39,7 +39,7 @@ impl Delivery<'_> {
             let len = self.batch.frame_len(index);
             let is_copy = marked & MULTICAST != 0;
             if len > if is_copy { self.max_copy } else { self.to.max_delivered } {
-                self.cell.drop_tx(DropReason::TooLong, 1);
+                self.lose(DropReason::TooLong, 1, len);
                 continue;
             }
             let place = self.burst.len();
@@ -75,11 +75,17 @@ impl Delivery<'_> {
         }
         let left = self.burst.clear();
         if left > 0 {
-            self.cell.drop_tx(reason, left);
-            if let Some(sender) = self.sender {
-                let bytes = lens.iter().skip(taken).map(|&len| u64::from(len)).sum();
-                sender.wire_was_full(left, bytes);
-            }
+            let bytes = lens.iter().skip(taken).sum();
+            self.lose(reason, left, bytes);
+        }
+    }
+
+    /// Counts frames that the output did not get: as its own, and if it is the
+    /// wire as frames that their sender has not sent (TX-15).
+    fn lose(&self, reason: DropReason, frames: usize, bytes: u32) {
+        self.cell.drop_tx(reason, frames);
+        if let Some(sender) = self.sender {
+            sender.not_sent(frames, bytes);
         }
     }
 
@@ -89,6 +95,7 @@ impl Delivery<'_> {
     fn tag(&mut self, vlan: &VlanDevice, lens: &mut [u32; BURST]) {
         let mut tagged = Burst::new();
         let mut kept = [0_u32; BURST];
+        let (mut lost, mut lost_bytes) = (0, 0);
         for (frame, &len) in self.burst.drain().zip(&*lens) {
             match frame.vlan_push(&vlan.pool, vlan.tpid, vlan.id) {
                 Ok(frame) => {
@@ -97,11 +104,17 @@ impl Delivery<'_> {
                     }
                     drop(tagged.push(frame));
                 }
-                Err(_) => self.cell.drop_tx(DropReason::NoBuffer, 1),
+                Err(_) => {
+                    lost += 1;
+                    lost_bytes += len;
+                }
             }
         }
         *lens = kept;
         *self.burst = tagged;
+        if lost > 0 {
+            self.lose(DropReason::NoBuffer, lost, lost_bytes);
+        }
     }
 
     /// The port below counts what the VLAN sends through it, tags included.

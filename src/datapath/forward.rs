@@ -24,6 +24,8 @@ pub(super) struct Forwarder {
     sorter: Sorter,
     /// Frames of VLAN lowers, without their tags, and their segments.
     diverted: Vec<(usize, Mbuf)>,
+    /// Frames of the batch that go into the broadcast queue.
+    postponed: Vec<Mbuf>,
     /// Copies of group frames this turn may still make.
     budget: usize,
 }
@@ -46,6 +48,7 @@ impl Forwarder {
             decisions: Decisions::new(BATCH),
             sorter: Sorter::new(),
             diverted: Vec::with_capacity(BATCH),
+            postponed: Vec::with_capacity(BATCH),
             budget: 0,
         }
     }
@@ -153,16 +156,36 @@ impl Forwarder {
             from.cell.copies.add(copies as u64);
         }
         self.deliver(from);
+        if !self.postponed.is_empty() {
+            self.enqueue(from);
+        }
+    }
+
+    /// Puts what was postponed into the broadcast queue, now that what came
+    /// before it has left: another worker may take it at once.
+    #[cold]
+    fn enqueue(&mut self, from: Source<'_>) {
+        let Segment { queue, queue_len, .. } = from.segment;
+        for frame in self.postponed.drain(..) {
+            let len = frame.len();
+            if !queue.push(frame, *queue_len) {
+                from.cell.drop_rx(DropReason::BcQueueFull, 1, len);
+            }
+        }
     }
 
     fn drop(&mut self, reason: DropReason, index: u16, from: Source<'_>) {
         from.cell.drop_rx(reason, 1, self.batch.frame_len(index));
     }
 
-    /// There are copies to spend, and nobody waits already.
+    /// There are copies to spend, and nobody waits already or is on its way
+    /// after having waited.
     #[inline]
     fn may_replicate(&self, segment: &Segment) -> bool {
-        self.budget > 0 && segment.queue_len > 0 && segment.queue.is_empty()
+        self.budget > 0
+            && segment.queue_len > 0
+            && self.postponed.is_empty()
+            && segment.queue.is_idle()
     }
 
     /// A copy for each member, beside `others`. Returns how many copies that
@@ -202,11 +225,7 @@ impl Forwarder {
         others: usize,
         from: Source<'_>,
     ) -> usize {
-        let Segment { queue, queue_len, .. } = from.segment;
-        let waits = self.batch.frame(index).map(Mbuf::share);
-        if !waits.is_some_and(|frame| queue.push(frame, *queue_len)) {
-            self.drop(DropReason::BcQueueFull, index, from);
-        }
+        self.postponed.extend(self.batch.frame(index).map(Mbuf::share));
         let now = || members.into_iter().filter(|output| output.slot().is_none());
         let count = others + now().count();
         self.batch.set_uses(index, count);
@@ -241,16 +260,15 @@ impl Forwarder {
         let links = segment.endpoints.len().saturating_sub(2).max(1);
         let mut frames = 0;
         self.budget = BUDGET;
-        while self.budget > 0 {
+        while self.budget > 0 && !segment.queue.is_empty() {
+            // Else another worker does it, to whom this one leaves its frames.
+            let Some(queue) = segment.queue.serve() else { break };
             let mut taken = 0;
             for _ in 0..(self.budget / links).clamp(1, BURST) {
-                let Some(frame) = segment.queue.pop() else { break };
+                let Some(frame) = queue.pop() else { break };
                 // It was admitted when it came; the limit may be another now.
                 self.batch.readmit(frame, wire.max_frame, cell);
                 taken += 1;
-            }
-            if taken == 0 {
-                break;
             }
             frames += taken;
             // Those dropped at once cost a turn something, too.
@@ -315,7 +333,8 @@ impl Forwarder {
         }
     }
 
-    /// Empties the broadcast queues of a lower at the end of the switch.
+    /// Empties the broadcast queues of a lower at the end of the switch. What
+    /// another worker is emptying is left to it: it, too, ends with this.
     pub(super) fn finish(&mut self, plan: &Plan, poll: &Poll, stats: &WorkerStats) {
         let Some(segment) = plan.segment(poll.segment) else { return };
         while poll.ingress == Output::WIRE && self.serve_queues(plan, segment, stats) > 0 {}

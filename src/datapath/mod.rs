@@ -20,7 +20,7 @@ mod port;
 mod sort;
 mod worker;
 
-pub use broadcast::BroadcastQueue;
+pub use broadcast::{BroadcastQueue, QueueRoom};
 pub use counters::{PortStats, Totals, WorkerStats, WorkerTotals};
 pub use idle::{IdlePolicy, Waker};
 pub use plan::{Endpoint, Plan, Poll, Segment, Vlan};

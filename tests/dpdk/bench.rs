@@ -36,7 +36,7 @@ pub(crate) struct RigLower {
     tag: Option<(u16, u16)>,
     /// Port of each link, in the order they were added.
     links: Vec<usize>,
-    queue: Arc<BroadcastQueue>,
+    pub(crate) queue: Arc<BroadcastQueue>,
 }
 
 /// Limit of a port with an MTU of 1,500 bytes.
@@ -136,7 +136,9 @@ impl Rig {
         let mut polls = vec![Vec::new(); usize::from(workers)];
         let mut segments = Vec::new();
         for (segment, lower) in self.lowers.iter().enumerate() {
-            let endpoints = [endpoint(lower.port), lower.host.and_then(endpoint)];
+            let wire = endpoint(lower.port);
+            let wire = wire.map(|wire| Endpoint { max_delivered: wire.max_frame, ..wire });
+            let endpoints = [wire, lower.host.and_then(endpoint)];
             let links = lower.links.iter().map(|&port| endpoint(port));
             let vlans = self.lowers.iter().enumerate().filter(|_| segment == 0);
             let queue_len = self.driver.bc_queue_len_used(lower.index);

@@ -14,8 +14,8 @@ use macvlan::drop::DropReason;
 use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, Mode};
 use macvlan::request::{LinkData, LinkRequest};
-use mvswitch::datapath::{Device, IdlePolicy, Totals};
-use mvswitch::dpdk::Lcore;
+use mvswitch::datapath::{Device, IdlePolicy, Port, Totals, VlanDevice};
+use mvswitch::dpdk::{Lcore, Mbuf, Pool};
 use serde_json::{Value, json};
 
 use super::bench::Rig;
@@ -180,6 +180,45 @@ pub(crate) fn tx_15_a_full_wire_counts_at_the_sender(bench: &Bench) {
     // With room again, frames count as sent again.
     expect(&rig, &peers, 1, &frame(mac(7), mac(1), 0, 100), &[0]);
     assert_eq!(sent(&counted(&rig, 1)), (went + 1, lost));
+    drop(rig.stop());
+}
+
+/// Nor is what finds no buffer for its tag, or is too long with it, which the
+/// frames of a VLAN can be.
+pub(crate) fn tx_15_what_does_not_leave_was_not_sent(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 3);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::None, None, None);
+    let pool = Arc::new(Pool::new("tags", 1023, 2048).unwrap());
+    let carrier = Arc::clone(&rig.ports[0]);
+    let vlan = VlanDevice { carrier, tpid: 0x8100, id: 10, pool: Arc::clone(&pool) };
+    rig.ports.push(Arc::new(Port::new("p3".to_owned(), Device::Vlan(vlan), 1)));
+    rig.add_lower(3, HostPort::None, None, Some((0x8100, 10)));
+    rig.add_link(1, 1, Mode::Bridge, LinkData::default());
+    rig.add_link(1, 2, Mode::Bridge, LinkData::default());
+    rig.limits.insert(3, 1514);
+    rig.publish();
+    let send = |bytes: &[u8]| {
+        let before = rig.totals(1).rx_packets;
+        peers[1].send(bytes);
+        wait_for("the frame to be taken", || rig.totals(1).rx_packets > before);
+        counted(&rig, 1)
+    };
+    let drops = |reason: DropReason| rig.totals(3).tx_drops[reason.index()];
+
+    let totals = send(&frame(mac(7), mac(1), 0, 1515));
+    assert_eq!((drops(DropReason::TooLong), sent(&totals)), (1, (0, 1)));
+    assert_eq!(totals.rx_drop_bytes, 1515);
+    // The sibling's copy stays in its ring, so that the tag needs a frame of its own.
+    let held: Vec<Mbuf> = std::iter::from_fn(|| pool.frame(&[0; 60])).collect();
+    let totals = send(&frame(MacAddr::BROADCAST, mac(1), 1, 100));
+    assert_eq!((drops(DropReason::NoBuffer), sent(&totals)), (1, (0, 2)));
+    assert_eq!(totals.rx_drop_bytes, 1615);
+    drop(held);
+    let totals = send(&frame(MacAddr::BROADCAST, mac(1), 2, 100));
+    assert_eq!((rig.totals(3).dropped(), sent(&totals)), (2, (1, 2)));
+    assert_eq!((tags(&peers[2]), peers[0].receive().len()), (vec![1, 2], 1));
     drop(rig.stop());
 }
 

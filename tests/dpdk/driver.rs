@@ -8,11 +8,11 @@ use macvlan::drop::DropReason;
 use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, MacaddrMode, Mode};
 use macvlan::request::{LinkData, LinkRequest};
-use mvswitch::datapath::{Device, IdlePolicy, VlanDevice};
-use mvswitch::dpdk::Lcore;
+use mvswitch::datapath::{BroadcastQueue, Device, IdlePolicy, QueueRoom, VlanDevice};
+use mvswitch::dpdk::{EthOptions, Lcore, RingPair};
 
 use super::bench::Rig;
-use super::{Bench, Peer, frame, mac, tag, wait_for};
+use super::{Bench, Peer, frame, mac, options, tag, wait_for};
 
 /// Wires with a peer at each far end; the near ends become ports.
 pub(crate) fn wires<'a>(
@@ -335,4 +335,91 @@ pub(crate) fn a_storm_does_not_starve_unicast(bench: &Bench) {
     let lost = totals[0].rx_drops[DropReason::BcQueueFull.index()];
     assert_eq!(totals[2].tx_packets + lost, 240 - expected);
     peers.iter().for_each(|peer| drop(peer.receive()));
+}
+
+/// What waits in the queue of one lower has no room in that of another.
+pub(crate) fn all_broadcast_queues_share_one_room(bench: &Bench) {
+    const LINKS: u8 = 7;
+    const ROOM: usize = 60;
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 2 * (1 + usize::from(LINKS)));
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Spin);
+    let room = Arc::new(QueueRoom::new(ROOM));
+    for lower in [0, 1] {
+        // Port 0 is the first wire, and 8 the second.
+        let port = u8::try_from(lower).unwrap() * (LINKS + 1);
+        rig.add_lower(port.into(), HostPort::None, None, None);
+        rig.lowers[lower].queue = Arc::new(BroadcastQueue::new(Arc::clone(&room)));
+        for number in 1..=LINKS {
+            rig.add_link(lower, port + number, Mode::Vepa, LinkData::default());
+        }
+    }
+    // Nobody polls before: a turn takes 128, and replicates 37 until the 256
+    // copies it may make are spent. The first lower's 91 find room for 60; when
+    // it is the other's turn, all but 37 of them wait still.
+    for number in 0..128 {
+        for wire in [0, 8] {
+            peers[wire].send(&frame(MacAddr::BROADCAST, mac(0x99), number, 60));
+        }
+    }
+    rig.publish();
+    let full = |lower: usize| rig.totals(lower).rx_drops[DropReason::BcQueueFull.index()];
+    let lasts: Vec<usize> = vec![128 - 31, 128 - 54];
+    for (wire, last) in [0_usize, 8].into_iter().zip(lasts) {
+        for peer in &peers[wire + 1..=wire + usize::from(LINKS)] {
+            assert_eq!(peer.receive_count(last).len(), last, "wire {wire}");
+        }
+    }
+    assert_eq!((full(0), full(8)), (31, 54));
+    wait_for("the room to be free again", || room.taken() == 0);
+    drop(rig.stop());
+}
+
+/// Frames of one queue of the wire, replicated by the worker that polls it and
+/// by another one that has nothing else to do.
+pub(crate) fn broadcasts_keep_their_order_whoever_replicates_them(bench: &Bench) {
+    const LINKS: u8 = 14;
+    let lcore = Lcore::helper().unwrap();
+    // A single queue per link: what two workers send there has one order.
+    let wire = |number: u8| {
+        let options = EthOptions { queues: if number == 0 { 2 } else { 1 }, ..options(2) };
+        let (near, far) = RingPair::wire(&format!("w{number}"), &options, &bench.pool).unwrap();
+        (Device::Ring(near), Peer { bench, ring: far, lcore: &lcore })
+    };
+    let (devices, peers): (Vec<_>, Vec<_>) = (0..=LINKS).map(wire).unzip();
+    let rig = Rig::start(devices, &[Mode::Vepa; LINKS as usize], 2, IdlePolicy::Spin);
+    let mut next = [0; LINKS as usize + 1];
+    let mut receive = || {
+        for (peer, next) in peers.iter().zip(&mut next).skip(1) {
+            for bytes in peer.receive() {
+                let number = tag(&bytes);
+                assert!(number >= *next, "{number} came after {}", *next - 1);
+                *next = number + 1;
+            }
+        }
+    };
+    for number in 0..60_000_u32 {
+        peers[0].send(&frame(MacAddr::BROADCAST, mac(0x99), number, 60));
+        if number % 128 == 0 {
+            receive();
+            wait_for("the frame to be taken", || {
+                receive();
+                rig.totals(0).rx_packets + 256 > u64::from(number)
+            });
+        }
+    }
+    let done = || {
+        let lost = rig.totals(0).rx_drops[DropReason::BcQueueFull.index()];
+        let last = rig.totals(14);
+        last.tx_packets + last.dropped() + lost == 60_000
+    };
+    wait_for("the end of the queue", || {
+        receive();
+        done()
+    });
+    receive();
+    let frames = rig.workers.iter().map(|worker| worker.stats.totals().frames);
+    let frames: Vec<u64> = frames.collect();
+    assert!(frames.iter().all(|&frames| frames > 0), "{frames:?}");
+    drop(rig.stop());
 }

@@ -81,6 +81,11 @@ const CASES: &[Case] = &[
     ("vlans_are_lowers_of_their_own", driver::vlans_are_lowers_of_their_own),
     ("broadcasts_wait_for_their_turn", driver::broadcasts_wait_for_their_turn),
     ("a_storm_does_not_starve_unicast", driver::a_storm_does_not_starve_unicast),
+    ("all_broadcast_queues_share_one_room", driver::all_broadcast_queues_share_one_room),
+    (
+        "broadcasts_keep_their_order_whoever_replicates_them",
+        driver::broadcasts_keep_their_order_whoever_replicates_them,
+    ),
     (
         "rxu_08_unicast_counts_one_packet_and_its_whole_length",
         counters::rxu_08_unicast_counts_one_packet_and_its_whole_length,
@@ -90,6 +95,7 @@ const CASES: &[Case] = &[
         counters::rxm_18_what_waits_goes_by_the_rules_of_its_replication,
     ),
     ("tx_15_a_full_wire_counts_at_the_sender", counters::tx_15_a_full_wire_counts_at_the_sender),
+    ("tx_15_what_does_not_leave_was_not_sent", counters::tx_15_what_does_not_leave_was_not_sent),
     (
         "st_01_a_links_counters_are_sums_and_its_errors_are_drops",
         counters::st_01_a_links_counters_are_sums_and_its_errors_are_drops,

@@ -1,5 +1,7 @@
 //! changelink and what rtnetlink does around it: address, MTU, flags, filters.
 
+use std::collections::BTreeSet;
+
 use super::create::{check_mtu_fits, check_mtu_range};
 use super::{Driver, Index, Link, no_device};
 use crate::errno::{Errno, Refusal};
@@ -71,12 +73,15 @@ impl Driver {
         link.bc_queue_len = data.bc_queue_len.unwrap_or(link.bc_queue_len);
         link.change_sources(data)?;
         self.check_lists(index)?;
-        self.with_lower(lower, |lower| {
-            if let (Some(port), Some(cutoff)) = (&mut lower.port, data.bc_cutoff) {
-                // LC-45: one value for all links of the lower.
-                port.bc_cutoff = cutoff;
-            }
-        });
+        if let Some(cutoff) = data.bc_cutoff {
+            // LC-45: one value for all links of the lower.
+            self.with_lower(lower, |lower| {
+                lower.port.iter_mut().for_each(|port| port.bc_cutoff = cutoff);
+            });
+        }
+        if data.bc_queue_len.is_some() {
+            self.measure_queue(lower);
+        }
         Ok(())
     }
 
@@ -89,10 +94,10 @@ impl Driver {
                 self.check_addresses(lower, index, addresses)?;
                 // As with its own address: even while it is down (ER-24), and
                 // not those it has already (ER-26).
-                let new =
-                    addresses.iter().filter(|new| !link.own_addresses().any(|own| own == **new));
-                for &address in new.filter(|_| !lower.is_passthru()) {
-                    self.check_clash(lower, index, address)?;
+                let mut new: BTreeSet<MacAddr> = addresses.iter().copied().collect();
+                new.retain(|new| *new != link.address && !link.addresses.contains(new));
+                if !lower.is_passthru() {
+                    self.check_clash(lower, index, &new)?;
                 }
             }
             self.link_mut(index)?.addresses = addresses.iter().copied().collect();
@@ -111,7 +116,7 @@ impl Driver {
         }
         let passthru = link.mode == Mode::Passthru;
         if let Some(lower) = self.lower(link.lower).filter(|_| !passthru) {
-            self.check_clash(lower, index, address)?;
+            self.check_clash(lower, index, &BTreeSet::from([address]))?;
         }
         let lower = link.lower;
         self.link_mut(index)?.address = address;
@@ -159,9 +164,7 @@ impl Driver {
             return Ok(());
         }
         if let Some(lower) = self.lower(link.lower).filter(|lower| !lower.is_passthru()) {
-            for address in link.own_addresses() {
-                self.check_clash(lower, index, address)?;
-            }
+            self.check_clash(lower, index, &link.own_addresses().collect())?;
         }
         self.link_mut(index)?.up = true;
         Ok(())
@@ -201,7 +204,7 @@ impl Driver {
         &mut self,
         index: Index,
         address: MacAddr,
-    ) -> Result<&mut std::collections::BTreeSet<MacAddr>, Refusal> {
+    ) -> Result<&mut BTreeSet<MacAddr>, Refusal> {
         let link = self.link_mut(index)?;
         if address.is_multicast() {
             return Ok(&mut link.groups);

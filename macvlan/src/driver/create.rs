@@ -58,6 +58,7 @@ impl Driver {
             return Err(refusal);
         }
         self.last = index.0;
+        self.names_mut().insert(name.into(), index);
         Ok(index)
     }
 
@@ -144,7 +145,9 @@ impl Driver {
                 passthru: link.mode == Mode::Passthru,
                 permanent: address,
                 bc_cutoff: BC_CUTOFF,
+                bc_queue_len: 0,
             });
+            port.bc_queue_len = port.bc_queue_len.max(link.bc_queue_len);
             port.bc_cutoff = cutoff.unwrap_or(port.bc_cutoff);
             lower.links.push(index);
         });
@@ -157,8 +160,9 @@ impl Driver {
     /// # Errors
     /// ENODEV: there is no such link.
     pub fn dellink(&mut self, link: Index) -> Result<(), Refusal> {
-        let lower = self.find_link(link)?.lower;
-        self.links.remove(&link);
+        let gone = self.links.remove(&link).ok_or_else(|| no_device(link))?;
+        let lower = gone.lower;
+        self.names_mut().remove(gone.name.as_str());
         self.with_lower(lower, |lower| {
             lower.links.retain(|&other| other != link);
             if lower.links.is_empty()
@@ -168,6 +172,7 @@ impl Driver {
                 lower.spec.address = port.permanent;
             }
         });
+        self.measure_queue(lower);
         Ok(())
     }
 

@@ -121,5 +121,9 @@ impl Driver {
     fn lower_gone(&mut self, device: Index) {
         self.links.retain(|_, link| link.lower != device);
         self.lowers.retain(|lower| lower.index != device);
+        let Self { lowers, links, names, .. } = self;
+        Arc::make_mut(names).retain(|_, index| {
+            links.contains_key(index) || lowers.iter().any(|lower| lower.index == *index)
+        });
     }
 }

@@ -159,6 +159,8 @@ struct MacvlanPort {
     /// The lower's address as it shall be when the last link is gone (MA-03).
     permanent: MacAddr,
     bc_cutoff: i32,
+    /// The most that any link asks for.
+    bc_queue_len: u32,
 }
 
 impl Lower {
@@ -225,6 +227,13 @@ impl Link {
         std::iter::once(self.address).chain(further)
     }
 
+    /// One of these addresses that it has. Links may have many, so they are
+    /// compared as the sorted sets they are.
+    fn first_of(&self, addresses: &BTreeSet<MacAddr>) -> Option<MacAddr> {
+        let own = addresses.get(&self.address);
+        own.or_else(|| addresses.intersection(&self.addresses).next()).copied()
+    }
+
     /// Hears a group whatever it has joined (MCF-05). The promiscuity of a
     /// passthru link does not reach the lower (UCF-05): with nopromisc it opens
     /// nothing.
@@ -282,6 +291,8 @@ pub struct Driver {
     last: u32,
     lowers: Vec<Arc<Lower>>,
     links: BTreeMap<Index, Arc<Link>>,
+    /// Of lowers and links.
+    names: Arc<BTreeMap<Arc<str>, Index>>,
 }
 
 impl Driver {
@@ -292,6 +303,7 @@ impl Driver {
     pub fn add_lower(&mut self, spec: LowerSpec) -> Result<Index, Refusal> {
         self.check_name_is_free(&spec.name)?;
         let index = self.next_index();
+        self.names_mut().insert(spec.name.as_str().into(), index);
         self.lowers.push(Arc::new(Lower { index, spec, port: None, links: Vec::new() }));
         Ok(index)
     }
@@ -342,9 +354,11 @@ impl Driver {
     /// The device of this name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<Index> {
-        let lower = self.lowers.iter().find(|lower| lower.spec.name == name);
-        let link = || self.links.values().find(|link| link.name == name);
-        lower.map(|lower| lower.index).or_else(|| link().map(|link| link.index))
+        self.names.get(name).copied()
+    }
+
+    fn names_mut(&mut self) -> &mut BTreeMap<Arc<str>, Index> {
+        Arc::make_mut(&mut self.names)
     }
 
     /// All lowers, in the order they were added.
@@ -381,7 +395,17 @@ impl Driver {
     /// Frames a lower's broadcast queue holds (BCQ-01, BCQ-02).
     #[must_use]
     pub fn bc_queue_len_used(&self, lower: Index) -> u32 {
-        self.links_of(lower).map(|link| link.bc_queue_len).max().unwrap_or(0)
+        self.lower(lower).and_then(|lower| lower.port).map_or(0, |port| port.bc_queue_len)
+    }
+
+    /// A link's part in that has changed, or the link is gone.
+    fn measure_queue(&mut self, lower: Index) {
+        let most = self.links_of(lower).map(|link| link.bc_queue_len).max().unwrap_or(0);
+        if most != self.bc_queue_len_used(lower) {
+            self.with_lower(lower, |lower| {
+                lower.port.iter_mut().for_each(|port| port.bc_queue_len = most);
+            });
+        }
     }
 
     /// How a link is: its own state and the lower's (NT-01).
@@ -442,16 +466,24 @@ impl Driver {
         Ok(())
     }
 
-    /// ER-22, ER-24: nobody who is up has the address. `own` is the link that
-    /// wants it; its own entries are not in the way.
-    fn check_clash(&self, lower: &Lower, own: Index, address: MacAddr) -> Result<(), Refusal> {
-        if !lower.is_passthru() && lower.spec.address == address {
-            return Err(Errno::Eaddrinuse
-                .because(format!("address {address} is that of the lower {}", lower.spec.name)));
+    /// ER-22, ER-24: nobody who is up has one of the addresses. `own` is the
+    /// link that wants them; its own entries are not in the way.
+    fn check_clash(
+        &self,
+        lower: &Lower,
+        own: Index,
+        addresses: &BTreeSet<MacAddr>,
+    ) -> Result<(), Refusal> {
+        let LowerSpec { name, address, .. } = &lower.spec;
+        if !lower.is_passthru() && addresses.contains(address) {
+            return Err(
+                Errno::Eaddrinuse.because(format!("address {address} is that of the lower {name}"))
+            );
         }
         let siblings = self.links_of(lower.index).filter(|link| link.up && link.index != own);
-        match siblings.into_iter().find(|link| link.own_addresses().any(|other| other == address)) {
-            Some(holder) => Err(Errno::Eaddrinuse.because(format!(
+        let clash = |link| Some((link, Link::first_of(link, addresses)?));
+        match siblings.into_iter().find_map(clash) {
+            Some((holder, address)) => Err(Errno::Eaddrinuse.because(format!(
                 "address {address} belongs to link {}, which is up",
                 holder.name
             ))),

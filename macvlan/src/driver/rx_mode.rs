@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Driver, Index};
+use super::{Driver, Index, Link};
 use crate::mac::MacAddr;
 use crate::mode::{Flags, Mode};
 
@@ -46,13 +46,16 @@ impl Driver {
         mode.unicast = unicast.into_iter().collect();
         Some(mode)
     }
+}
 
-    /// A lower hears all groups, because of its links (MCF-07).
+impl Link {
+    /// While it is up, the lower hears all groups because of it (MCF-07).
     #[must_use]
-    pub(crate) fn hears_all_groups(&self, lower: Index) -> bool {
-        self.links_of(lower).filter(|link| link.up).any(|link| match link.mode {
-            Mode::Passthru => link.allmulti || !link.flags.contains(Flags::NOPROMISC),
-            _ => link.allmulti || link.promisc,
-        })
+    pub(crate) fn opens_groups(&self) -> bool {
+        self.allmulti
+            || match self.mode {
+                Mode::Passthru => !self.flags.contains(Flags::NOPROMISC),
+                _ => self.promisc,
+            }
     }
 }

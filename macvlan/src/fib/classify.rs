@@ -6,7 +6,9 @@
 
 use super::Verdict;
 use super::lists::{BROADCAST, FIRST_LISTED, UNLISTED};
-use super::{CHUNK, Fib, Head, Ingress, MISS, MacTable, Output, SourceCheck, SourceScope, Target};
+use super::{
+    CHUNK, Choice, Fib, Head, Ingress, MISS, MacTable, Output, SourceCheck, SourceScope, Target,
+};
 use crate::drop::DropReason;
 use crate::mac::MacAddr;
 
@@ -140,15 +142,21 @@ impl Fib {
     fn by_destination(&self, ingress: &Ingress, heads: &[Head], to: &mut [Verdict]) {
         let key = |head: &Head| if head.is_group() { head.src() } else { head.dst() };
         let values = look_up(&self.table, heads, key);
+        let (hit, group_from) = (self.choice(ingress.hit), self.choice(ingress.group_from));
         for ((head, value), to) in heads.iter().zip(values).zip(to) {
             let value = usize::from(value);
             *to = if head.is_group() {
-                let group = ingress.group_from.get(value).copied();
+                let group = group_from.get(value).copied();
                 ingress.special(head, group.unwrap_or(ingress.group))
             } else {
-                ingress.hit.get(value).copied().unwrap_or(ingress.miss)
+                hit.get(value).copied().unwrap_or(ingress.miss)
             };
         }
+    }
+
+    #[inline]
+    fn choice(&self, choice: Choice) -> &[Verdict] {
+        self.choices.get(usize::from(choice.0)).map_or(&[], |verdicts| verdicts)
     }
 
     fn check_sources(&self, ingress: &Ingress, heads: &[Head], to: &mut [Verdict]) {
@@ -226,7 +234,7 @@ impl Fib {
 impl Ingress {
     #[inline]
     fn looks_up(&self) -> bool {
-        !self.hit.is_empty() || !self.group_from.is_empty()
+        self.hit != Choice::NONE || self.group_from != Choice::NONE
     }
 
     /// The verdict for a group frame, where `usual` is that for its sender.

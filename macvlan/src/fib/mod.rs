@@ -6,8 +6,6 @@
 //! data. What a lower does not use (source lists, group filters, checks) costs
 //! its frames nothing.
 
-use std::sync::Arc;
-
 mod classify;
 mod head;
 mod lists;
@@ -27,19 +25,18 @@ pub const CHUNK: usize = 64;
 
 const _: () = assert!(size_of::<Head>() == 16 && size_of::<Verdict>() == 2);
 
-/// What happens to frames that enter at one place. Indices are table values,
-/// which are outputs.
-#[derive(Debug, Default)]
+/// What happens to frames that enter at one place. Small, for there are as many
+/// as links: what several share stands in [`Fib::choices`].
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ingress {
     /// Verdict for a unicast destination by the value the table has for it.
-    /// Empty: destinations are not looked up, all unicast is a miss. Shared by
-    /// all ingresses that have the same one.
-    pub(crate) hit: Arc<[Verdict]>,
+    /// None: destinations are not looked up, all unicast is a miss.
+    pub(crate) hit: Choice,
     /// Verdict for a unicast destination the table does not have.
     pub(crate) miss: Verdict,
     /// Verdict for a group destination by the value the table has for the
-    /// source. Empty: sources are not looked up.
-    pub(crate) group_from: Box<[Verdict]>,
+    /// source. None: sources are not looked up.
+    pub(crate) group_from: Choice,
     /// Verdict for a group destination from a source the table does not have.
     pub(crate) group: Verdict,
     /// What becomes of a PAUSE frame that would be replicated.
@@ -50,6 +47,15 @@ pub(crate) struct Ingress {
     pub(crate) sources: SourceScope,
     /// What is demanded of a frame's source.
     pub(crate) check: SourceCheck,
+}
+
+/// Verdicts by table value, which is an output: a number in [`Fib::choices`], of
+/// which 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choice(pub(crate) u8);
+
+impl Choice {
+    pub(crate) const NONE: Self = Self(0);
 }
 
 /// Which frames of an ingress are matched against the source lists.
@@ -81,6 +87,8 @@ pub struct Fib {
     /// Addresses and the outputs that have them.
     pub(crate) table: MacTable,
     pub(crate) ingresses: Box<[Ingress]>,
+    /// By [`Choice`].
+    pub(crate) choices: Box<[Box<[Verdict]>]>,
     pub(crate) groups: Box<[Group]>,
     pub(crate) lists: Box<[List]>,
     pub(crate) members: Box<[Output]>,

@@ -70,19 +70,8 @@ impl MacTable {
     /// # Errors
     /// An address appears twice.
     pub fn build(entries: impl IntoIterator<Item = (MacAddr, u16)>) -> Result<Self, DuplicateMac> {
-        let mut entries: Vec<u64> =
+        let entries: Vec<u64> =
             entries.into_iter().map(|(mac, value)| mac.key() | u64::from(value) << 48).collect();
-        entries.sort_unstable_by_key(|&entry| key(entry));
-        for pair in entries.windows(2) {
-            if let [a, b] = *pair
-                && key(a) == key(b)
-            {
-                return Err(DuplicateMac {
-                    mac: MacAddr::from_key(a),
-                    values: (value(a), value(b)),
-                });
-            }
-        }
         // At most half full; small tables a quarter, so that lines rarely overflow.
         let slack = if entries.len() <= ONE_LINE { 4 } else { 2 };
         let start = (entries.len() * slack).div_ceil(SLOTS).max(1).next_power_of_two();
@@ -91,7 +80,7 @@ impl MacTable {
         'search: for doubling in 0..=DOUBLINGS {
             for attempt in 0..TRIES {
                 let mut layout = Layout::new(start << doubling, attempt);
-                let spill = layout.fill(&entries);
+                let spill = layout.fill(&entries)?;
                 if best.as_ref().is_none_or(|(least, _)| spill < *least) {
                     best = Some((spill, layout));
                 }
@@ -238,23 +227,28 @@ impl Layout {
 
     /// Places all entries; fits always, since the table is at most half full.
     /// Returns how many lines behind its own the farthest entry lies.
-    fn fill(&mut self, entries: &[u64]) -> usize {
+    fn fill(&mut self, entries: &[u64]) -> Result<usize, DuplicateMac> {
         let count = self.buckets.len();
         let mut spill = 0;
         for &entry in entries {
             let home = bucket_of(key(entry), self.multiplier, self.shift);
             for distance in 0..count {
-                let bucket = self.buckets.get_mut((home + distance) % count);
-                let free =
-                    bucket.and_then(|bucket| bucket.0.iter_mut().find(|slot| **slot == EMPTY));
-                if let Some(slot) = free {
-                    *slot = entry;
-                    spill = spill.max(distance);
-                    break;
+                let Some(bucket) = self.buckets.get_mut((home + distance) & (count - 1)) else {
+                    continue;
+                };
+                // The first free slot, before which any twin would be.
+                let slot = bucket.0.iter_mut().find(|s| **s == EMPTY || key(**s) == key(entry));
+                let Some(slot) = slot else { continue };
+                if *slot != EMPTY {
+                    let values = (value(*slot), value(entry));
+                    return Err(DuplicateMac { mac: MacAddr::from_key(entry), values });
                 }
+                *slot = entry;
+                spill = spill.max(distance);
+                break;
             }
         }
-        spill
+        Ok(spill)
     }
 }
 
@@ -291,7 +285,7 @@ mod tests {
         let mut layout = Layout::new(64, 0);
         let entries: Vec<u64> =
             keys.iter().zip(0..).map(|(&key, value): (_, u64)| key | value << 48).collect();
-        let spill = layout.fill(&entries);
+        let spill = layout.fill(&entries).unwrap();
         assert_eq!(spill, 2);
         let table = MacTable::from(layout, spill, entries.len());
         let mut values = [0; 21];

@@ -1,6 +1,6 @@
 //! How links come, change and go: LC.
 
-use macvlan::driver::Event;
+use macvlan::driver::{Event, LowerSpec};
 use macvlan::mac::MacAddr;
 use macvlan::mode::Flags;
 use macvlan::mode::Mode::{self, Bridge, Passthru, Private, Source, Vepa};
@@ -346,4 +346,29 @@ fn lc_46_addresses_without_an_operation_are_ignored() {
         assert_eq!(switch.info(name).macaddr, []);
     }
     assert_eq!(switch.set("mv1", |r| data(r).macaddr_mode = Some(2)), Err("EINVAL"));
+}
+
+#[test]
+fn a_name_means_whoever_has_it_now() {
+    let mut switch = Switch::new(&[Vepa, Vepa]);
+    let of = |switch: &Switch, name: &str| switch.driver.by_name(name);
+    let first = of(&switch, "mv1").unwrap();
+    assert_eq!(switch.driver.link(first).unwrap().name, "mv1");
+    assert_eq!(of(&switch, "lan0"), Some(switch.lan0));
+    let before = switch.driver.clone();
+    switch.delete("mv1");
+    assert_eq!(of(&switch, "mv1"), None);
+    let taken = Some(mac(0).bytes().to_vec());
+    let refused = switch.add("mv1", |r| (r.up, r.address) = (Some(true), taken));
+    assert_eq!((refused, of(&switch, "mv1")), (Err("EADDRINUSE"), None));
+    switch.add("mv1", |_| {}).unwrap();
+    assert!(of(&switch, "mv1").unwrap() > first, "another link");
+    assert_eq!(before.by_name("mv1"), Some(first), "a clone keeps what it has");
+    switch.event(Event::Unregister).unwrap();
+    for name in ["lan0", "mv0", "mv1"] {
+        assert_eq!(of(&switch, name), None, "{name} has gone with the lower");
+    }
+    let again = LowerSpec::ethernet("mv0", LOWER, 1500);
+    let lower = switch.driver.add_lower(again).unwrap();
+    assert_eq!(of(&switch, "mv0"), Some(lower));
 }

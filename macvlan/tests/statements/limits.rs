@@ -144,3 +144,94 @@ fn workers_may_share_a_fib() {
     fn shared<T: Send + Sync>() {}
     shared::<Fib>();
 }
+
+/// Links join groups of their own: what that costs follows from how many they
+/// join, not from how many links there are besides.
+#[test]
+fn lists_of_groups_are_made_from_those_who_joined() {
+    let cost = |links: usize, groups: usize| {
+        let mut switch = Switch::new(&[]);
+        for number in 0..links {
+            let index = switch.try_add(&format!("mv{number}"), link(number, Bridge)).unwrap();
+            for group in number * groups..(number + 1) * groups {
+                let [.., a, b, c] = group.to_be_bytes();
+                let group = MacAddr::new([1, 0, 0x5e, a, b, c]);
+                switch.driver.fdb_add(index, group, false).unwrap();
+            }
+        }
+        let once = || {
+            let start = std::time::Instant::now();
+            drop(switch.fib());
+            start.elapsed()
+        };
+        (0..5).map(|_| once()).min().unwrap()
+    };
+    let (few, many) = (cost(20, 1000), cost(1000, 20));
+    // By asking every link about every group it is fifty times as much.
+    assert!(many < 10 * few, "{few:?} with 20 links, {many:?} with 1,000");
+}
+
+/// Every address of a link that goes up is held against those of its siblings.
+#[test]
+fn links_with_many_addresses_go_up_in_passing() {
+    let cost = |further: usize| {
+        let once = || {
+            let start = std::time::Instant::now();
+            let mut switch = Switch::new(&[]);
+            for number in 0..200 {
+                let request = |r: &mut LinkRequest| {
+                    link(number, Bridge)(r);
+                    let own = (0..further).map(|n| numbered(2, number * further + n));
+                    r.extensions.addresses = Some(own.collect());
+                };
+                switch.add(&format!("mv{number}"), request).unwrap();
+            }
+            start.elapsed()
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    };
+    let (few, many) = (cost(4), cost(128));
+    // Each with each is over 600 times as much.
+    assert!(many < 120 * few, "{few:?} with 4 each, {many:?} with 128");
+}
+
+#[test]
+fn a_long_list_of_addresses_is_compared_with_itself_in_passing() {
+    let mut switch = Switch::new(&[Vepa]);
+    let mut set = |count| {
+        let list = (0..count).map(|number| numbered(2, number)).collect();
+        let start = std::time::Instant::now();
+        switch.set("mv0", |r| r.extensions.addresses = Some(list)).unwrap();
+        start.elapsed()
+    };
+    let (some, all) = ([1000; 3].map(&mut set), [60_000; 3].map(&mut set));
+    let (some, all) = (some.iter().min().unwrap(), all.iter().min().unwrap());
+    assert!(all < &(600 * *some), "{some:?} for 1,000, {all:?} for 60,000");
+}
+
+/// Dumps ask it for every link, and requests for every name.
+#[test]
+fn names_and_the_length_of_the_queue_are_known_without_asking_all_links() {
+    type Question = fn(&Switch, &str);
+    let length: Question = |switch, _| {
+        assert_eq!(switch.driver.bc_queue_len_used(switch.lan0), 1000);
+    };
+    let name: Question = |switch, name| assert!(switch.driver.by_name(name).is_some());
+    let cost = |links: usize, ask: Question| {
+        let mut switch = Switch::new(&[]);
+        for number in 0..links {
+            switch.add(&format!("mv{number}"), link(number, Bridge)).unwrap();
+        }
+        let last = format!("mv{}", links - 1);
+        let once = || {
+            let start = std::time::Instant::now();
+            (0..1000).for_each(|_| ask(&switch, &last));
+            start.elapsed()
+        };
+        (0..5).map(|_| once()).min().unwrap()
+    };
+    for ask in [length, name] {
+        let (few, many) = (cost(10, ask), cost(1000, ask));
+        assert!(many < 20 * few, "{few:?} with 10 links, {many:?} with 1,000");
+    }
+}

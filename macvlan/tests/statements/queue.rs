@@ -81,6 +81,22 @@ fn bcq_02_the_queue_shrinks_when_the_biggest_requester_goes() {
     assert_eq!(switch.info("mv0").bc_queue_len_used, 2000);
     switch.delete("mv1");
     assert_eq!(switch.info("mv0").bc_queue_len_used, 1000);
+    // Nor does a link count that was refused, or a change that was.
+    let taken = Some(mac(0).bytes().to_vec());
+    let refused = switch.add("mv2", |r| {
+        (r.up, r.address) = (Some(true), taken);
+        data(r).bc_queue_len = Some(7000);
+    });
+    assert_eq!(refused, Err("EADDRINUSE"));
+    assert_eq!(switch.info("mv0").bc_queue_len_used, 1000);
+    let refused = switch.set("mv0", |r| {
+        r.mtu = Some(9000);
+        data(r).bc_queue_len = Some(7000);
+    });
+    assert_eq!(refused, Err("EINVAL"));
+    assert_eq!(switch.info("mv0").bc_queue_len_used, 1000);
+    switch.delete("mv0");
+    assert_eq!(switch.driver.bc_queue_len_used(switch.lan0), 0);
 }
 
 #[test]
