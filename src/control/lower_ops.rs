@@ -17,7 +17,7 @@ use super::registry::{Host, Lower};
 use super::transaction::{Hindrance, Transaction};
 use super::{Control, Outcome};
 use crate::config::{self, HostConfig, LowerConfig, LowerDevice, VlanProtocol};
-use crate::datapath::{Device, Port};
+use crate::datapath::{BroadcastQueue, Device, Port};
 
 /// Bytes around the payload: Ethernet header and up to two VLAN tags.
 const OVERHEAD: u16 = 22;
@@ -344,7 +344,7 @@ impl Control {
             port: Arc::new(opened.port),
             carrier,
             host,
-            queue: Arc::default(),
+            queue: Arc::new(BroadcastQueue::new(Arc::clone(&self.opener.queue_room))),
             filters: Filters::default(),
             address,
             mtu,

@@ -15,7 +15,7 @@ use super::inventory::Dirty;
 use super::memory::{LINK_DESCRIPTORS, LOWER_DESCRIPTORS};
 use super::sockets::clear_stale;
 use crate::config::{Endpoint, Role};
-use crate::datapath::{Device, Port, VlanDevice};
+use crate::datapath::{Device, Port, QueueRoom, VlanDevice};
 use crate::demo::wire::{self, DemoHost};
 use crate::dpdk::{self, EthEvent, EthOptions, EthPort, Pool, VhostOptions, VhostPort};
 
@@ -25,6 +25,8 @@ pub(super) struct Opener {
     pub(super) workers: u16,
     pub(super) runtime_dir: PathBuf,
     pub(super) messages: Sender<Message>,
+    /// Shared by all broadcast queues.
+    pub(super) queue_room: Arc<QueueRoom>,
 }
 
 /// A lower's port, and what belongs to it.

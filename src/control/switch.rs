@@ -20,7 +20,7 @@ use super::report::Baseline;
 use super::transaction::Transaction;
 use super::{Control, Handle, InventoryHandle, Profile, events, program, show};
 use crate::config::{Config, Endpoint, Idle, LinkConfig, LowerConfig, LowerDevice, is_pci};
-use crate::datapath::{IdlePolicy, Shared, Totals, Worker, WorkerOptions};
+use crate::datapath::{IdlePolicy, QueueRoom, Shared, Totals, Worker, WorkerOptions};
 use crate::dpdk::{self, Eal, EalOptions, Pool};
 
 /// Workers chosen by `workers = "auto"` at most: enough for a try, and no more
@@ -119,8 +119,13 @@ impl Switch {
         })?);
 
         let (sender, messages) = unbounded();
-        let opener =
-            Opener { pool: Arc::clone(&pool), workers, runtime_dir, messages: sender.clone() };
+        let opener = Opener {
+            pool: Arc::clone(&pool),
+            workers,
+            runtime_dir,
+            messages: sender.clone(),
+            queue_room: Arc::new(QueueRoom::new(profile.queued())),
+        };
         let workers = start_workers(&cores, config.cores.idle)?;
         let (lowers, links) = (config.lowers.clone(), config.links.clone());
         let mut control = Control {

@@ -193,7 +193,7 @@ pub(crate) fn tx_15_what_does_not_leave_was_not_sent(bench: &Bench) {
     let pool = Arc::new(Pool::new("tags", 1023, 2048).unwrap());
     let carrier = Arc::clone(&rig.ports[0]);
     let vlan = VlanDevice { carrier, tpid: 0x8100, id: 10, pool: Arc::clone(&pool) };
-    rig.ports.push(Arc::new(Port::new("p3".to_owned(), Device::Vlan(vlan), 1)));
+    rig.ports.push(Arc::new(Port::new("p3", Device::Vlan(vlan), 1)));
     rig.add_lower(3, HostPort::None, None, Some((0x8100, 10)));
     rig.add_link(1, 1, Mode::Bridge, LinkData::default());
     rig.add_link(1, 2, Mode::Bridge, LinkData::default());
