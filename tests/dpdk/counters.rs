@@ -185,7 +185,7 @@ pub(crate) fn tx_15_a_full_wire_counts_at_the_sender(bench: &Bench) {
 
 /// Nor is what finds no buffer for its tag, or is too long with it, which the
 /// frames of a VLAN can be.
-pub(crate) fn tx_15_what_does_not_leave_was_not_sent(bench: &Bench) {
+pub(crate) fn what_does_not_leave_was_not_sent(bench: &Bench) {
     let lcore = Lcore::helper().unwrap();
     let (devices, peers) = wires(bench, &lcore, 3);
     let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);

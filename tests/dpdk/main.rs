@@ -95,7 +95,7 @@ const CASES: &[Case] = &[
         counters::rxm_18_what_waits_goes_by_the_rules_of_its_replication,
     ),
     ("tx_15_a_full_wire_counts_at_the_sender", counters::tx_15_a_full_wire_counts_at_the_sender),
-    ("tx_15_what_does_not_leave_was_not_sent", counters::tx_15_what_does_not_leave_was_not_sent),
+    ("what_does_not_leave_was_not_sent", counters::what_does_not_leave_was_not_sent),
     (
         "st_01_a_links_counters_are_sums_and_its_errors_are_drops",
         counters::st_01_a_links_counters_are_sums_and_its_errors_are_drops,

@@ -125,7 +125,7 @@ impl Rings {
                 fib: compile(&ours.driver, index).expect("rules"),
                 endpoints: endpoints.into(),
                 vlans: Box::default(),
-                queue: Arc::new(BroadcastQueue::new()),
+                queue: Arc::new(BroadcastQueue::default()),
                 queue_len: usize::try_from(queue_len).unwrap().min(BroadcastQueue::MOST),
             });
         }
