@@ -54,7 +54,7 @@ pub(super) fn plan(
 
         let mut poll = |worker: u16, ingress, port: &Port, queues: std::ops::Range<u16>, budget| {
             if let Some(polls) = polls.get_mut(usize::from(worker)) {
-                let queues = queues.filter(|&queue| queue < port.rx_queues());
+                let queues = queues.start..queues.end.min(port.rx_queues());
                 polls.extend(queues.map(|queue| Poll { segment, ingress, queue, budget }));
             }
         };
