@@ -42,6 +42,11 @@ impl Control {
     fn close_what_is_gone(&mut self) {
         let registry = &mut self.registry;
         let driver = &registry.macvlan.driver;
+        if registry.links.len() == driver.links().count()
+            && registry.lowers.len() == driver.lowers().count()
+        {
+            return;
+        }
         let gone = registry.links.extract_if(|&index, _| driver.link(index).is_none());
         let links: Vec<Link> = gone.map(|(_, link)| link).collect();
         let gone = registry.lowers.extract_if(.., |lower| driver.lower(lower.index).is_none());

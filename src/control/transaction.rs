@@ -124,11 +124,11 @@ impl Control {
             let known = before.lower(*lower).is_some();
             log_event(if known { &before } else { self.registry.driver() }, *lower, event);
         }
-        for facts in self.registry.macvlan.driver.links() {
-            let named = before.link(facts.index).is_some_and(|it| it.address != facts.address);
-            if let Some(link) = self.registry.links.get_mut(&facts.index).filter(|_| named) {
-                link.random_address = false;
-            }
+        let address = |driver: &Driver, link| driver.link(link).map(|link| link.address);
+        let drawn = self.registry.links.iter_mut().filter(|(_, link)| link.random_address);
+        for (&index, link) in drawn {
+            let now = address(&self.registry.macvlan.driver, index);
+            link.random_address = address(&before, index).is_none_or(|was| Some(was) == now);
         }
         for (index, address) in change.addresses {
             if let Some(lower) = self.registry.lower_mut(index) {
@@ -155,7 +155,7 @@ impl Control {
     fn carry_through(&mut self, change: &mut Transaction) -> Outcome<Driver> {
         self.addresses_follow(change)?;
         swap_hosts(&mut self.registry.lowers, change.hosts.iter_mut());
-        self.commit(change.next.driver.clone()).inspect_err(|_| {
+        self.commit(std::mem::take(&mut change.next.driver)).inspect_err(|_| {
             swap_hosts(&mut self.registry.lowers, change.hosts.iter_mut().rev());
         })
     }

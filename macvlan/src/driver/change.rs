@@ -20,7 +20,7 @@ impl Driver {
         if request.data.is_some() {
             request.validate()?;
         }
-        let before = self.links.get(&link).ok_or_else(|| no_device(link))?.clone();
+        let before = self.links.get(link).ok_or_else(|| no_device(link))?.clone();
         let lower = self.lowers.iter().find(|lower| lower.index == before.lower).cloned();
         let outcome = self.change(link, request);
         if outcome.is_err() {

@@ -50,7 +50,7 @@ impl Driver {
         // not created.
         let fits = self.check_lists(index);
         if let Err(refusal) = fits.and_then(|()| self.change_flags(index, request)) {
-            self.links.remove(&index);
+            self.links.remove(index);
             self.with_lower(lower, |lower| {
                 lower.links.pop();
                 lower.port = port;
@@ -160,7 +160,7 @@ impl Driver {
     /// # Errors
     /// ENODEV: there is no such link.
     pub fn dellink(&mut self, link: Index) -> Result<(), Refusal> {
-        let gone = self.links.remove(&link).ok_or_else(|| no_device(link))?;
+        let gone = self.links.remove(link).ok_or_else(|| no_device(link))?;
         let lower = gone.lower;
         self.names_mut().remove(gone.name.as_str());
         self.with_lower(lower, |lower| {

@@ -88,7 +88,7 @@ impl Driver {
     fn lower_mtu_changed(&mut self, device: Index, mtu: u32) {
         self.with_lower(device, |lower| lower.spec.mtu = mtu);
         let cut = |link: &&mut Arc<Link>| link.lower == device && link.mtu > mtu;
-        self.links.values_mut().filter(cut).for_each(|link| Arc::make_mut(link).mtu = mtu);
+        self.links.iter_mut().filter(cut).for_each(|link| Arc::make_mut(link).mtu = mtu);
     }
 
     fn lower_address_changed(&mut self, device: Index, address: MacAddr) -> Result<(), Refusal> {
@@ -105,7 +105,7 @@ impl Driver {
         // NT-05: a passthru link follows, and the address is the one to keep.
         let follows = |link: &&mut Arc<Link>| link.lower == device && link.mode == Mode::Passthru;
         self.links
-            .values_mut()
+            .iter_mut()
             .filter(follows)
             .for_each(|link| Arc::make_mut(link).address = address);
         self.with_lower(device, |lower| {
@@ -119,11 +119,11 @@ impl Driver {
 
     /// NT-06, LC-22: all in one step.
     fn lower_gone(&mut self, device: Index) {
-        self.links.retain(|_, link| link.lower != device);
+        self.links.retain(|link| link.lower != device);
         self.lowers.retain(|lower| lower.index != device);
         let Self { lowers, links, names, .. } = self;
         Arc::make_mut(names).retain(|_, index| {
-            links.contains_key(index) || lowers.iter().any(|lower| lower.index == *index)
+            links.get(*index).is_some() || lowers.iter().any(|lower| lower.index == *index)
         });
     }
 }

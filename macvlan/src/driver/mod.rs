@@ -18,9 +18,11 @@ use crate::mode::{Flags, Mode};
 mod change;
 mod create;
 mod events;
+mod links;
 mod rx_mode;
 
 pub use events::Event;
+use links::Links;
 pub use rx_mode::RxMode;
 
 /// Smallest MTU of a link, in bytes (MT-01).
@@ -290,7 +292,7 @@ impl OperState {
 pub struct Driver {
     last: u32,
     lowers: Vec<Arc<Lower>>,
-    links: BTreeMap<Index, Arc<Link>>,
+    links: Links,
     /// Of lowers and links.
     names: Arc<BTreeMap<Arc<str>, Index>>,
 }
@@ -341,13 +343,13 @@ impl Driver {
     /// The link of this number.
     #[must_use]
     pub fn link(&self, index: Index) -> Option<&Link> {
-        self.links.get(&index).map(|link| &**link)
+        self.links.get(index).map(|link| &**link)
     }
 
     /// The link is the same in both, down to the last fact.
     #[must_use]
     pub fn shares_link(&self, other: &Self, link: Index) -> bool {
-        let both = self.links.get(&link).zip(other.links.get(&link));
+        let both = self.links.get(link).zip(other.links.get(link));
         both.is_some_and(|(a, b)| Arc::ptr_eq(a, b))
     }
 
@@ -368,20 +370,20 @@ impl Driver {
 
     /// All links, by age.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
-        self.links.values().map(|link| &**link)
+        self.links.iter()
     }
 
     /// The links of a lower, by age: the order of their slots in its
     /// forwarding state.
     pub fn links_of(&self, lower: Index) -> impl Iterator<Item = &Link> {
         let links = self.lower(lower).map(|lower| &*lower.links).unwrap_or_default();
-        links.iter().filter_map(|&link| self.link(link))
+        self.links.of(links)
     }
 
     /// A link as dumps show it.
     #[must_use]
     pub fn fill_info(&self, link: Index) -> Option<Info> {
-        let link = self.links.get(&link)?;
+        let link = self.links.get(link)?;
         Some(Info {
             mode: link.mode,
             flags: link.flags,
@@ -442,7 +444,7 @@ impl Driver {
     }
 
     fn link_mut(&mut self, index: Index) -> Result<&mut Link, Refusal> {
-        self.links.get_mut(&index).map(Arc::make_mut).ok_or_else(|| no_device(index))
+        self.links.get_mut(index).ok_or_else(|| no_device(index))
     }
 
     /// What a link lists and has joined fits the tables of its lower, together
