@@ -1,20 +1,21 @@
 //! Brings devices in line with a state of the driver.
 //!
 //! Called by commit alone, before that state counts: address, MTU and filters of
-//! each lower's device, the address of its host's. What a device took is remembered
-//! step by step, so that putting it back after a refusal is the same thing again.
-//! A device can refuse what an operation asks
+//! each lower's device, address and MTU of its host's, MTU of links' devices.
+//! What a device took is remembered step by step, so that putting it back after
+//! a refusal is the same thing again. A device can refuse what an operation asks
 //! of it and nothing else: what lets less in, gives an address back, or is still
 //! owed from earlier is tried, logged, and tried again with the next commit.
 
+use hashbrown::HashMap;
 use macvlan::driver::{self, Driver, HostPort, Index, RxMode};
 use macvlan::mac::MacAddr;
 use mvctl::proto::RpcError;
 
-use super::registry::{Lower, Registry};
+use super::registry::{Link, Lower, Registry};
 use super::{Control, Outcome};
 use crate::datapath::Device;
-use crate::dpdk::DpdkError;
+use crate::dpdk::{DpdkError, EthPort};
 
 /// The state that counts, and the one that shall.
 #[derive(Clone, Copy)]
@@ -26,19 +27,22 @@ struct Change<'a> {
 impl Control {
     /// Brings the devices of all lowers and links in line with `next`.
     pub(super) fn program(&mut self, next: &Driver) -> Outcome<()> {
-        let Registry { macvlan, lowers, .. } = &mut self.registry;
+        let Registry { macvlan, lowers, links, .. } = &mut self.registry;
         let change = Change { now: &macvlan.driver, next };
         let carriers: Vec<(Index, Option<Index>)> =
             lowers.iter().map(|lower| (lower.index, lower.carrier)).collect();
         for lower in lowers {
             let Some(facts) = next.lower(lower.index) else { continue };
-            let on_it = carriers.iter().filter(|(_, carrier)| *carrier == Some(lower.index));
+            let on_it = carriers.iter().filter(|(index, carrier)| {
+                *carrier == Some(lower.index) && next.lower(*index).is_some()
+            });
             let sharing: Vec<Index> =
                 std::iter::once(lower.index).chain(on_it.map(|&(index, _)| index)).collect();
             program_address(lower, facts, change)?;
             program_mtu(lower, facts, change)?;
             program_filters(lower, &sharing, change)?;
         }
+        program_links(links, change);
         Ok(())
     }
 }
@@ -47,8 +51,8 @@ impl Change<'_> {
     /// The operation gives this lower another address, other than by the end of
     /// its passthru link (LC-19).
     fn asks_address(self, lower: Index) -> bool {
-        let (now, next) = (self.now.lower(lower), self.next.lower(lower));
-        let (Some(now), Some(next)) = (now, next) else { return now.is_none() };
+        let Some(next) = self.next.lower(lower) else { return false };
+        let Some(now) = self.now.lower(lower) else { return true };
         let restores = now.is_passthru() && !next.is_passthru();
         now.spec.address != next.spec.address && !restores
     }
@@ -61,9 +65,8 @@ impl Change<'_> {
 
     /// The operation wants more to come in for this lower.
     fn asks_to_hear(self, lower: Index) -> bool {
-        let (Some(now), Some(next)) = (self.now.rx_mode(lower), self.next.rx_mode(lower)) else {
-            return true;
-        };
+        let Some(next) = self.next.rx_mode(lower) else { return false };
+        let Some(now) = self.now.rx_mode(lower) else { return true };
         self.asks_address(lower)
             || !next.unicast.is_subset(&now.unicast)
             || !next.groups.is_subset(&now.groups)
@@ -131,7 +134,7 @@ fn set_host_address(lower: &Lower, address: MacAddr) -> Result<(), DpdkError> {
     }
 }
 
-/// Gives a lower's device its MTU.
+/// Gives a lower's device its MTU, and the host behind it the same.
 fn program_mtu(lower: &mut Lower, facts: &driver::Lower, change: Change) -> Outcome<()> {
     let mtu = facts.spec.mtu;
     let asked = change.asks_mtu(lower.index);
@@ -147,7 +150,42 @@ fn program_mtu(lower: &mut Lower, facts: &driver::Lower, change: Change) -> Outc
     if set.is_ok() {
         lower.mtu = mtu;
     }
-    settle(lower, Part::Mtu, asked, set)
+    settle(lower, Part::Mtu, asked, set)?;
+    if let Some(host) = lower.host.as_ref().and_then(|host| host.port.eth()) {
+        fit_mtu(host, mtu, asked, || format!("the host of {}", lower.config.name));
+    }
+    Ok(())
+}
+
+/// Gives links' devices the MTU of their links.
+fn program_links(links: &HashMap<Index, Link>, change: Change) {
+    for (&index, link) in links {
+        if let Device::Eth(port) = &link.port.device
+            && let Some(facts) = change.next.link(index)
+        {
+            let asked = change.now.link(index).is_none_or(|now| now.mtu != facts.mtu);
+            fit_mtu(port, facts.mtu, asked, || format!("link {}", facts.name));
+        }
+    }
+}
+
+/// Gives `port` this MTU or the most it takes. What it cannot send is dropped
+/// before it gets there, so nothing is refused for it.
+fn fit_mtu(port: &EthPort, mtu: u32, asked: bool, whose: impl Fn() -> String) {
+    let wanted = u16::try_from(mtu).unwrap_or(u16::MAX);
+    let now = port.mtu().unwrap_or_default();
+    if now == wanted {
+        return;
+    }
+    let most = wanted.min(port.max_mtu().unwrap_or(wanted));
+    let set = if now == most { Ok(()) } else { port.set_mtu(most) };
+    if asked
+        && let Ok(carries) = port.carries()
+        && carries < wanted
+    {
+        let why = set.err().map(|error| format!(": {error}")).unwrap_or_default();
+        tracing::warn!("the device of {} takes an mtu of {carries}, not {wanted}{why}", whose());
+    }
 }
 
 /// Lets a lower's device hear what its links want, and those of the VLANs on it.

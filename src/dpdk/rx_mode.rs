@@ -259,6 +259,20 @@ impl EthPort {
         Ok(mtu)
     }
 
+    /// The largest payload in bytes that can be sent through it: its MTU, or what
+    /// fits a buffer if the driver has no such thing. What is larger stops a tap:
+    /// the frames behind it in the burst are not taken either.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn carries(&self) -> Result<u16, DpdkError> {
+        // No driver takes 0, and one without an MTU says so first.
+        match self.set_mtu(0) {
+            Err(error) if error.errno == libc::ENOTSUP => self.max_mtu(),
+            _ => self.mtu(),
+        }
+    }
+
     /// The least MTU the driver takes, in bytes of payload.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::NEEDS;
-use super::common::{Need, have, run};
+use super::common::{Need, Switch, have, run};
 use super::rig::{Rig, kernel, link, tap};
 
 /// The tap of lan0's host.
@@ -113,4 +113,51 @@ fn a_link_goes_although_its_device_keeps_the_address() {
     assert_eq!((&kernel(&outer)["address"], &kernel(&tap("h"))["address"]), (&own, &own));
     assert_eq!(rig.lower("lan0")["mvswitch"]["unicast"], json!([]));
     rig.switch.stop();
+}
+
+/// NT-03: what a host or a guest behind a device may send is known there, too.
+#[test]
+fn an_mtu_reaches_hosts_and_links() {
+    if !have("an_mtu_reaches_hosts_and_links", NEEDS) {
+        return;
+    }
+    let mut rig =
+        Rig::start("", &[host(""), link("g1", "lan0", ""), link("g2", "lan0", "")].concat());
+    let mtus = || ["h", "g1", "g2"].map(|name| kernel(&tap(name))["mtu"].as_u64().unwrap());
+    rig.switch.rpc("lower.set", json!({"name": "lan0", "mtu": 1400}));
+    assert_eq!(kernel(&rig.veth.outer)["mtu"], 1400);
+    assert_eq!(mtus(), [1400; 3]);
+    rig.switch.rpc("link.set", json!({"name": "g1", "mtu": 1300}));
+    rig.switch.rpc("lower.set", json!({"name": "lan0", "mtu": 1500}));
+    assert_eq!(mtus(), [1500, 1300, 1400]);
+    // One that does not take it is no reason to refuse: frames are kept off it.
+    rig.switch.allow("the device of link g2 takes an mtu of 1400, not 1200");
+    let away = Renamed::new(&tap("g2"));
+    rig.switch.rpc("lower.set", json!({"name": "lan0", "mtu": 1200}));
+    assert_eq!(
+        (rig.link("g1")["mtu"].as_u64(), rig.link("g2")["mtu"].as_u64()),
+        (Some(1200), Some(1200))
+    );
+    drop(away);
+    rig.switch.rpc("link.set", json!({"name": "g1", "up": false}));
+    assert_eq!(mtus(), [1200; 3], "it is told again");
+    rig.switch.stop();
+}
+
+/// A tap takes no more than a VLAN tag above 1500.
+#[test]
+fn a_host_gets_the_most_that_its_device_takes() {
+    if !have("a_host_gets_the_most_that_its_device_takes", NEEDS) {
+        return;
+    }
+    let lower = "[cores]\ncontrol = 0\nworkers = \"1\"\n[eal]\nmemory = \"4k\"\n\
+         [[lower]]\nname = \"lan0\"\ndevice = \"net_ring0\"\n";
+    let mut switch = Switch::start(&[lower, &host(""), &link("g1", "lan0", "")].concat());
+    switch.allow("the device of the host of lan0 takes an mtu of 1504, not 2000");
+    switch.rpc("lower.set", json!({"name": "lan0", "mtu": 2000}));
+    assert_eq!(kernel(&tap("h"))["mtu"], 1504);
+    assert_eq!(kernel(&tap("g1"))["mtu"], 1500);
+    switch.rpc("lower.set", json!({"name": "lan0", "mtu": 1500}));
+    assert_eq!(kernel(&tap("h"))["mtu"], 1500);
+    switch.stop();
 }
