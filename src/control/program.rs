@@ -157,7 +157,9 @@ fn program_mtu(lower: &mut Lower, facts: &driver::Lower, change: Change) -> Outc
     Ok(())
 }
 
-/// Gives links' devices the MTU of their links.
+/// Gives links' devices the MTU of their links: what a guest behind one may send.
+/// Such a device may then not take what the kernel would deliver, frames from the
+/// wire that are larger than the link's MTU and not than the lower's.
 fn program_links(links: &HashMap<Index, Link>, change: Change) {
     for (&index, link) in links {
         if let Device::Eth(port) = &link.port.device
