@@ -1,42 +1,84 @@
 //! Brings devices in line with a state of the driver.
 //!
 //! Called by commit alone, before that state counts: address, MTU and filters of
-//! each lower's device. What a device took is remembered step by step, so that
-//! putting it back after a refusal is the same thing again.
+//! each lower's device, address and MTU of its host's, MTU of links' devices.
+//! What a device took is remembered step by step, so that putting it back after
+//! a refusal is the same thing again. A device can refuse what an operation asks
+//! of it and nothing else: what lets less in, gives an address back, or is still
+//! owed from earlier is tried, logged, and tried again with the next commit.
 
+use hashbrown::HashMap;
 use macvlan::driver::{self, Driver, HostPort, Index, RxMode};
 use macvlan::mac::MacAddr;
 use mvctl::proto::RpcError;
 
-use super::registry::Lower;
+use super::registry::{Link, Lower, Registry};
 use super::{Control, Outcome};
 use crate::datapath::Device;
-use crate::dpdk::DpdkError;
+use crate::dpdk::{DpdkError, EthPort};
+
+/// The state that counts, and the one that shall.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    now: &'a Driver,
+    next: &'a Driver,
+}
 
 impl Control {
-    /// Brings the devices of all lowers in line with `next`.
+    /// Brings the devices of all lowers and links in line with `next`.
     pub(super) fn program(&mut self, next: &Driver) -> Outcome<()> {
+        let Registry { macvlan, lowers, links, .. } = &mut self.registry;
+        let change = Change { now: &macvlan.driver, next };
         let carriers: Vec<(Index, Option<Index>)> =
-            self.registry.lowers.iter().map(|lower| (lower.index, lower.carrier)).collect();
-        for lower in &mut self.registry.lowers {
+            lowers.iter().map(|lower| (lower.index, lower.carrier)).collect();
+        for lower in lowers {
             let Some(facts) = next.lower(lower.index) else { continue };
-            let on_it = carriers.iter().filter(|(_, carrier)| *carrier == Some(lower.index));
-            let has_vlans = on_it.clone().next().is_some();
-            let sharing = std::iter::once(lower.index).chain(on_it.map(|&(index, _)| index));
-            let wanted = wanted(next, lower, sharing);
-            let name = lower.config.name.clone();
-            let done = program_lower(lower, facts, &wanted, has_vlans);
-            done.map_err(|error| refuse(&name, &error))?;
+            let on_it = carriers.iter().filter(|(index, carrier)| {
+                *carrier == Some(lower.index) && next.lower(*index).is_some()
+            });
+            let sharing: Vec<Index> =
+                std::iter::once(lower.index).chain(on_it.map(|&(index, _)| index)).collect();
+            program_address(lower, facts, change)?;
+            program_mtu(lower, facts, change)?;
+            program_filters(lower, &sharing, change)?;
         }
+        program_links(links, change);
         Ok(())
     }
 }
 
-/// What a lower's device must let through: what its links want, and those of the
-/// VLANs on it.
-fn wanted(next: &Driver, lower: &Lower, sharing: impl Iterator<Item = Index>) -> RxMode {
+impl Change<'_> {
+    /// The operation gives this lower another address, other than by the end of
+    /// its passthru link (LC-19).
+    fn asks_address(self, lower: Index) -> bool {
+        let Some(next) = self.next.lower(lower) else { return false };
+        let Some(now) = self.now.lower(lower) else { return true };
+        let restores = now.is_passthru() && !next.is_passthru();
+        now.spec.address != next.spec.address && !restores
+    }
+
+    /// The operation gives this lower another MTU.
+    fn asks_mtu(self, lower: Index) -> bool {
+        let mtu = |driver: &Driver| driver.lower(lower).map(|lower| lower.spec.mtu);
+        mtu(self.now) != mtu(self.next)
+    }
+
+    /// The operation wants more to come in for this lower.
+    fn asks_to_hear(self, lower: Index) -> bool {
+        let Some(next) = self.next.rx_mode(lower) else { return false };
+        let Some(now) = self.now.rx_mode(lower) else { return true };
+        self.asks_address(lower)
+            || !next.unicast.is_subset(&now.unicast)
+            || !next.groups.is_subset(&now.groups)
+            || next.allmulti && !now.allmulti
+            || next.promiscuous && !now.promiscuous
+    }
+}
+
+/// What a device of this address must let through for the lowers that share it.
+fn wanted(next: &Driver, own: MacAddr, sharing: &[Index]) -> RxMode {
     let mut wanted = RxMode::default();
-    for index in sharing {
+    for &index in sharing {
         let (Some(mode), Some(facts)) = (next.rx_mode(index), next.lower(index)) else { continue };
         wanted.unicast.insert(facts.spec.address);
         wanted.unicast.extend(mode.unicast);
@@ -47,68 +89,171 @@ fn wanted(next: &Driver, lower: &Lower, sharing: impl Iterator<Item = Index>) ->
         wanted.allmulti |= facts.spec.host != HostPort::None;
     }
     // Its own it hears anyway.
-    if let Some(facts) = next.lower(lower.index) {
-        wanted.unicast.remove(&facts.spec.address);
-    }
+    wanted.unicast.remove(&own);
     wanted.unicast.remove(&MacAddr::ZERO);
     wanted
 }
 
-/// Brings one device in line. What it took is remembered step by step, so that
-/// putting it back after a refusal is the same thing again.
-fn program_lower(
-    lower: &mut Lower,
-    facts: &driver::Lower,
-    wanted: &RxMode,
-    has_vlans: bool,
-) -> Result<(), DpdkError> {
-    let (address, mtu) = (facts.spec.address, facts.spec.mtu);
+/// Gives a lower's device its address, and the host behind it the same.
+fn program_address(lower: &mut Lower, facts: &driver::Lower, change: Change) -> Outcome<()> {
+    let address = facts.spec.address;
+    let asked = change.asks_address(lower.index);
+    let mut set = Ok(());
     if lower.address != address {
-        set_address(lower, address.bytes())?;
-        lower.address = address;
-    }
-    if lower.mtu != mtu
-        && let (Device::Eth(port), Ok(wanted)) = (&lower.port.device, u16::try_from(mtu))
-    {
-        match port.set_mtu(wanted) {
-            // A device without the notion takes what fits its buffers.
-            Err(error) if !error.is_unsupported() => return Err(error),
-            _ => {}
+        set = set_address(lower, address);
+        // Even if it was refused: to have it as a further one is asked anew then.
+        lower.filters.forget(address);
+        if set.is_ok() {
+            lower.address = address;
         }
     }
-    lower.mtu = mtu;
-    // A VLAN has no device of its own: the one that carries it was told.
-    let Some(port) = lower.port.eth() else { return Ok(()) };
-    let before = lower.filters.promiscuous;
-    lower.filters.apply(port, wanted, has_vlans)?;
-    if let Some(why) = lower.filters.promiscuous.filter(|_| before.is_none()) {
-        tracing::info!(lower = %lower.config.name, "promiscuous: {why}");
+    settle(lower, Part::Address, asked, set)?;
+    let set = set_host_address(lower, address);
+    settle(lower, Part::HostAddress, asked, set)
+}
+
+fn set_address(lower: &Lower, address: MacAddr) -> Result<(), DpdkError> {
+    match &lower.port.device {
+        Device::Eth(port) => port.set_address(address.bytes()),
+        // A wire inside the process has no address to filter by.
+        Device::Ring(_) | Device::Vhost(_) | Device::Vlan(_) => Ok(()),
+    }
+}
+
+/// The host's device itself says which address it took last.
+fn set_host_address(lower: &Lower, address: MacAddr) -> Result<(), DpdkError> {
+    let Some(host) = lower.host.as_ref().and_then(|host| host.port.eth()) else { return Ok(()) };
+    // One that is gone needs none.
+    if host.address()? == address.bytes() || host.is_removed() {
+        return Ok(());
+    }
+    match host.set_address(address.bytes()) {
+        // A host device that has a fixed address keeps it.
+        Err(error) if !error.is_unsupported() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a lower's device its MTU, and the host behind it the same.
+fn program_mtu(lower: &mut Lower, facts: &driver::Lower, change: Change) -> Outcome<()> {
+    let mtu = facts.spec.mtu;
+    let asked = change.asks_mtu(lower.index);
+    let set = match (&lower.port.device, u16::try_from(mtu)) {
+        (Device::Eth(port), Ok(wanted)) if lower.mtu != mtu => port.set_mtu(wanted),
+        _ => Ok(()),
+    };
+    // A device without the notion takes what fits its buffers.
+    let set = set.or_else(|error| match error.errno {
+        nix::libc::ENOTSUP => Ok(()),
+        _ => Err(error),
+    });
+    if set.is_ok() {
+        lower.mtu = mtu;
+    }
+    settle(lower, Part::Mtu, asked, set)?;
+    if let Some(host) = lower.host.as_ref().and_then(|host| host.port.eth()) {
+        fit_mtu(host, mtu, asked, || format!("the host of {}", lower.config.name));
     }
     Ok(())
 }
 
-/// Gives a lower's device its address, and the host behind it the same.
-fn set_address(lower: &Lower, address: [u8; 6]) -> Result<(), DpdkError> {
-    // A wire inside the process has no address to filter by.
-    if let Device::Eth(port) = &lower.port.device {
-        port.set_address(address)?;
+/// Gives links' devices the MTU of their links: what a guest behind one may send.
+/// Such a device may then not take what the kernel would deliver, frames from the
+/// wire that are larger than the link's MTU and not than the lower's.
+fn program_links(links: &HashMap<Index, Link>, change: Change) {
+    for (&index, link) in links {
+        if let Device::Eth(port) = &link.port.device
+            && let Some(facts) = change.next.link(index)
+        {
+            let asked = change.now.link(index).is_none_or(|now| now.mtu != facts.mtu);
+            fit_mtu(port, facts.mtu, asked, || format!("link {}", facts.name));
+        }
     }
-    match lower.host.as_ref().and_then(|host| host.port.eth()).map(|host| host.set_address(address))
+}
+
+/// Gives `port` this MTU or the most it takes. What it cannot send is dropped
+/// before it gets there, so nothing is refused for it.
+fn fit_mtu(port: &EthPort, mtu: u32, asked: bool, whose: impl Fn() -> String) {
+    let wanted = u16::try_from(mtu).unwrap_or(u16::MAX);
+    let now = port.mtu().unwrap_or_default();
+    if now == wanted {
+        return;
+    }
+    let most = wanted.min(port.max_mtu().unwrap_or(wanted));
+    let set = if now == most { Ok(()) } else { port.set_mtu(most) };
+    if asked
+        && let Ok(carries) = port.carries()
+        && carries < wanted
     {
-        // A host device that has a fixed address keeps it.
-        Some(Err(error)) if !error.is_unsupported() => Err(error),
-        _ => Ok(()),
+        let why = set.err().map(|error| format!(": {error}")).unwrap_or_default();
+        tracing::warn!("the device of {} takes an mtu of {carries}, not {wanted}{why}", whose());
     }
+}
+
+/// Lets a lower's device hear what its links want, and those of the VLANs on it.
+fn program_filters(lower: &mut Lower, sharing: &[Index], change: Change) -> Outcome<()> {
+    // A VLAN has no device of its own: the one that carries it was told.
+    let Some(port) = lower.port.eth() else { return Ok(()) };
+    let wanted = wanted(change.next, lower.address, sharing);
+    let promiscuous = lower.filters.promiscuous;
+    let applied = lower.filters.apply(port, &wanted, sharing.len() > 1);
+    if let Some(why) = lower.filters.promiscuous.filter(|_| promiscuous.is_none()) {
+        tracing::info!(lower = %lower.config.name, "promiscuous: {why}");
+    }
+    let (told, clings) = match applied {
+        Ok(clings) => (Ok(()), clings.map_or(Ok(()), Err)),
+        Err(error) => (Err(error), Ok(())),
+    };
+    let asked = told.is_err() && sharing.iter().any(|&index| change.asks_to_hear(index));
+    settle(lower, Part::Wider, asked, told)?;
+    settle(lower, Part::Narrower, false, clings)
+}
+
+/// What a device is told, each part by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Address,
+    HostAddress,
+    Mtu,
+    Wider,
+    Narrower,
+}
+
+/// Refuses the operation that asked for what was not done. Otherwise the device
+/// owes it, which is said once.
+fn settle(lower: &mut Lower, part: Part, asked: bool, done: Result<(), DpdkError>) -> Outcome<()> {
+    let name = &lower.config.name;
+    let Err(error) = done else {
+        lower.filters.owes.remove(&part);
+        return Ok(());
+    };
+    let (whose, what) = match part {
+        Part::Address => (name.clone(), "does not take its address"),
+        Part::HostAddress => (format!("the host of {name}"), "does not take its address"),
+        Part::Mtu => (name.clone(), "does not take its mtu"),
+        Part::Wider => (name.clone(), "does not let in all that its links want"),
+        Part::Narrower => (name.clone(), "lets in more than its links want"),
+    };
+    if asked {
+        return Err(refuse(&whose, &error));
+    }
+    if lower.filters.owes.insert(part) {
+        tracing::warn!("the device of {whose} {what}, and will be told again: {error}");
+    }
+    Ok(())
 }
 
 /// Gives a lower's device the address it shall be left with.
 pub(super) fn restore_address(lower: &Lower, driver: &Driver) {
     let Some(facts) = driver.lower(lower.index) else { return };
-    if lower.address != facts.spec.address
-        && let Err(error) = set_address(lower, facts.spec.address.bytes())
+    let (name, address) = (&lower.config.name, facts.spec.address);
+    if lower.address != address
+        && let Err(error) = set_address(lower, address)
     {
-        let name = &lower.config.name;
         tracing::warn!(lower = %name, "its address could not be put back: {error}");
+    }
+    if let Err(error) = set_host_address(lower, address) {
+        tracing::warn!(lower = %name, "its host's address could not be put back: {error}");
     }
 }
 

@@ -58,7 +58,7 @@ impl Memberships {
     pub(super) fn open(index: libc::c_int) -> Result<Self, DpdkError> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)
-            .map_err(|errno| failed(errno as i32))?;
+            .map_err(|errno| failed("socket", errno as i32))?;
         Ok(Self { socket, index, held: Mutex::default() })
     }
 
@@ -120,7 +120,10 @@ impl Memberships {
         let [a, b, c, d, e, f] = address;
         let address = [a, b, c, d, e, f, 0, 0];
         let request = Request { index: self.index, kind: kind as u16, len: 6, address };
-        let option = if join { libc::PACKET_ADD_MEMBERSHIP } else { libc::PACKET_DROP_MEMBERSHIP };
+        let (call, option) = match join {
+            true => ("PACKET_ADD_MEMBERSHIP", libc::PACKET_ADD_MEMBERSHIP),
+            false => ("PACKET_DROP_MEMBERSHIP", libc::PACKET_DROP_MEMBERSHIP),
+        };
         // SAFETY: the option takes one packet_mreq of that length.
         let code = unsafe {
             libc::setsockopt(
@@ -131,7 +134,7 @@ impl Memberships {
                 REQUEST_LEN,
             )
         };
-        if code == 0 { Ok(()) } else { Err(failed(nix::errno::Errno::last_raw())) }
+        if code == 0 { Ok(()) } else { Err(failed(call, nix::errno::Errno::last_raw())) }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -139,6 +142,6 @@ impl Memberships {
     }
 }
 
-fn failed(errno: i32) -> DpdkError {
-    DpdkError { call: "PACKET_ADD_MEMBERSHIP", errno, said: None }
+fn failed(call: &'static str, errno: i32) -> DpdkError {
+    DpdkError { call, errno, said: None }
 }

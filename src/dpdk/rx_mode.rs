@@ -175,8 +175,8 @@ impl EthPort {
     /// its own. One that it had as a further address is that no longer.
     ///
     /// # Errors
-    /// The call that failed, EINVAL for a group's address or zero; then nothing
-    /// has changed.
+    /// The call that failed, EINVAL for a group's address or zero; then its own
+    /// address is the former one still.
     pub fn set_address(&self, address: [u8; 6]) -> Result<(), DpdkError> {
         let former = self.address()?;
         let held = self.address_table()?.iter().skip(1).any(|&known| known == address);
@@ -198,14 +198,18 @@ impl EthPort {
                 Err(error)
             }
             Ok(_) => {
+                // It is done, so it is no failure any more: what is left over
+                // lets too much in at most.
                 if let Some(memberships) = self.memberships() {
-                    memberships.remove_address(address)?;
+                    _ = memberships.remove_address(address);
                 }
-                if self.info().driver == "net_virtio" && former != address {
-                    // Its table of further addresses has the own one, too, and is
-                    // written anew only when one is added or removed.
-                    self.add_address(former)?;
-                    self.remove_address(former)?;
+                // Its table of further addresses has the own one, too, and is
+                // written anew only when one is added or removed.
+                if self.info().driver == "net_virtio"
+                    && former != address
+                    && self.add_address(former).is_ok()
+                {
+                    _ = self.remove_address(former);
                 }
                 Ok(())
             }
@@ -253,6 +257,20 @@ impl EthPort {
             sys::rte_eth_dev_get_mtu(self.id(), &raw mut mtu)
         })?;
         Ok(mtu)
+    }
+
+    /// The largest payload in bytes that can be sent through it: its MTU, or what
+    /// fits a buffer if the driver has no such thing. What is larger stops a tap:
+    /// the frames behind it in the burst are not taken either.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn carries(&self) -> Result<u16, DpdkError> {
+        // No driver takes 0, and one without an MTU says so first.
+        match self.set_mtu(0) {
+            Err(error) if error.errno == libc::ENOTSUP => self.max_mtu(),
+            _ => self.mtu(),
+        }
     }
 
     /// The least MTU the driver takes, in bytes of payload.

@@ -9,12 +9,12 @@ pub(crate) mod tags;
 
 use std::collections::BTreeSet;
 
-use mvswitch::dpdk::{DpdkError, EthOptions, EthPort, InterfaceState};
+use mvswitch::dpdk::{Burst, DpdkError, EthOptions, EthPort, InterfaceState, Lcore};
 use nix::errno::Errno;
 
 use super::common::{Need, Veth, have, run};
 use super::ports::vhost_pair;
-use super::{Bench, options};
+use super::{Bench, frame, mac, options};
 
 /// A group's address, a further address, and one for the device's own.
 const GROUP: [u8; 6] = [1, 0, 0x5e, 1, 2, 3];
@@ -84,8 +84,12 @@ fn answers(port: &EthPort) -> String {
         assert_eq!(word(port.set_mtu(most + 1)), "EINVAL");
         assert_eq!(word(port.set_mtu(least - 1)), "EINVAL");
         assert_eq!(word(port.set_mtu(least)), "ok");
+        assert_eq!(port.carries().unwrap(), least);
         assert_eq!(word(port.set_mtu(mtu)), "ok");
     }
+    // Without an MTU it is the buffer that bounds what is sent.
+    let carries = if set_mtu == "ok" { mtu } else { most };
+    assert_eq!((port.carries().unwrap(), port.mtu().unwrap()), (carries, mtu));
     format!(
         "addresses {} {} groups {} {} promiscuous {} {} all groups {} {} own {set} \
          mtu {set_mtu} to {most}",
@@ -171,6 +175,24 @@ pub(crate) fn kernel_devices_say_what_they_can(bench: &Bench) {
         assert_eq!(answers(&port), format!("addresses {expected}"), "{name}");
         assert_eq!(port.interface(), Some(InterfaceState::Up), "{name}");
         assert!(port.link().up && !port.is_removed() && port.needs_polling(), "{name}");
+    }
+    a_frame_too_large_stops_a_tap(bench);
+}
+
+/// Why nothing goes to a port that is larger than [`EthPort::carries`].
+fn a_frame_too_large_stops_a_tap(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let port = attach(bench, &format!("net_tap0,iface={}", tap_name()));
+    port.set_mtu(1400).unwrap();
+    let carries = usize::from(port.carries().unwrap());
+    for (payload, taken) in [(carries, 3), (carries + 100, 1)] {
+        let mut burst = Burst::new();
+        for (number, len) in (0..).zip([60, 18 + payload, 60]) {
+            let frame = bench.pool.frame(&frame(mac(1), mac(2), number, len)).unwrap();
+            drop(burst.push(frame));
+        }
+        assert_eq!(port.tx(&lcore, &mut burst), taken, "{payload}");
+        burst.drain().for_each(drop);
     }
 }
 
