@@ -19,16 +19,21 @@ impl Control {
     /// Makes `next` the state: devices, plan, registry, inventory. Returns the
     /// state before.
     pub(super) fn commit(&mut self, next: Driver) -> Outcome<Driver> {
-        let plan = compile::plan(&self.registry, &next, self.publisher.worker_count());
-        // The operations do not let it come to two links with one address.
-        let plan = plan.map_err(|error| RpcError::eaddrinuse(error.to_string()))?;
-        if let Err(error) = self.program(&next) {
-            let before = self.registry.driver().clone();
-            if let Err(error) = self.program(&before) {
-                tracing::error!("a device could not be put back as it was: {}", error.message);
+        // Devices first: what they take is part of the plan.
+        let plan = self.program(&next).and_then(|()| {
+            let plan = compile::plan(&self.registry, &next, self.publisher.worker_count());
+            // The operations do not let it come to two links with one address.
+            plan.map_err(|error| RpcError::eaddrinuse(error.to_string()))
+        });
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(error) => {
+                let before = self.registry.driver().clone();
+                // What asks for nothing new is not refused; the log has what is owed.
+                _ = self.program(&before);
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         let before = std::mem::replace(&mut self.registry.macvlan.driver, next);
         self.publisher.publish(plan);
         self.tell_monitors(&before);

@@ -1,6 +1,6 @@
 //! From the registry to the plan the workers execute.
 //!
-//! Pure: reads the registry, opens and changes nothing. The rules themselves
+//! Reads the registry and what its devices can send, opens and changes nothing. The rules themselves
 //! are compiled by `macvlan`; here they meet ports, workers and queues.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use macvlan::fib::Output;
 use macvlan::rules::CompileError;
 
 use super::registry::{Link, Lower, Registry};
-use crate::datapath::{BroadcastQueue, Endpoint, Plan, Poll, Port, Segment, Vlan};
+use crate::datapath::{BroadcastQueue, Device, Endpoint, Plan, Poll, Port, Segment, Vlan};
 
 /// Frames a worker takes from one guest per turn: the same for all, so that a
 /// busy guest does not crowd out others.
@@ -80,10 +80,21 @@ fn endpoints(
     let mtu_of = |lower| driver.lower(lower).map_or(0, |lower| lower.spec.mtu);
     let limit = |mtu: u32| mtu.saturating_add(OVERHEAD);
     let mtu = mtu_of(lower.index);
-    let endpoint = |port: &Arc<Port>, mtu_of_it| Endpoint {
-        port: Arc::clone(port),
-        max_frame: limit(mtu_of_it),
-        max_delivered: limit(mtu),
+    let endpoint = |port: &Arc<Port>, mtu_of_it| {
+        // A device may take less than it should: a tap, say, takes nothing of a
+        // burst behind a frame that is too large.
+        let carries = match &port.device {
+            Device::Eth(port) if port.mtu().is_ok_and(|has| u32::from(has) < mtu) => {
+                port.carries().ok()
+            }
+            _ => None,
+        };
+        let most = carries.map_or(u32::MAX, |mtu| limit(u32::from(mtu)));
+        Endpoint {
+            port: Arc::clone(port),
+            max_frame: limit(mtu_of_it).min(most),
+            max_delivered: limit(mtu).min(most),
+        }
     };
     let mut wire = endpoint(&lower.port, mtu);
     if let Some(carrier) = lower.carrier.and_then(|carrier| registry.lower(carrier)) {

@@ -99,6 +99,8 @@ impl Opener {
             }
             _ => {}
         }
+        // The interface behind it keeps its own until it is told.
+        _ = port.set_mtu(mtu);
         Ok(self.port(&format!("host@{lower}"), Device::Eth(port)))
     }
 
@@ -142,7 +144,10 @@ impl Opener {
             Endpoint::Device(device) => {
                 let options = self.options(LINK_DESCRIPTORS, mtu, false);
                 let port = EthPort::attach(device, &options, &self.pool);
-                Device::Eth(port.map_err(|error| cannot_open("link", name, device, &error))?)
+                let port = port.map_err(|error| cannot_open("link", name, device, &error))?;
+                // The interface behind it keeps its own until it is told.
+                _ = port.set_mtu(mtu);
+                Device::Eth(port)
             }
         };
         Ok((self.port(name, device), dirty))

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::NEEDS;
 use super::common::{Need, Switch, have, run};
-use super::rig::{Rig, kernel, link, tap};
+use super::rig::{Rig, kernel, link, mac, quiet, tap};
 
 /// The tap of lan0's host.
 fn host(more: &str) -> String {
@@ -160,4 +160,30 @@ fn a_host_gets_the_most_that_its_device_takes() {
     switch.rpc("lower.set", json!({"name": "lan0", "mtu": 1500}));
     assert_eq!(kernel(&tap("h"))["mtu"], 1500);
     switch.stop();
+}
+
+/// What a tap does not take is dropped before it, and nothing behind it.
+#[test]
+fn a_frame_that_a_tap_does_not_take_is_kept_off_it() {
+    if !have("a_frame_that_a_tap_does_not_take_is_kept_off_it", NEEDS) {
+        return;
+    }
+    let mut rig = Rig::start("mtu = 1200", &[host(""), link("g1", "lan0", "")].concat());
+    quiet(&tap("h"));
+    let mtus = || ["h", "g1"].map(|name| kernel(&tap(name))["mtu"].as_u64().unwrap());
+    assert_eq!(mtus(), [1200; 2], "the interfaces were not told at the start");
+    rig.switch.allow("the device of the host of lan0 takes an mtu of 1200, not 1500");
+    let away = Renamed::new(&tap("h"));
+    rig.switch.rpc("lower.set", json!({"name": "lan0", "mtu": 1500}));
+    drop(away);
+    rig.up();
+    let lower = mac(rig.lower("lan0")["address"].as_str().unwrap());
+    let mut frame = rig.frame(lower, [2, 9, 9, 9, 9, 9]);
+    frame.resize(1514, 0);
+    rig.expect("wire", &frame, &[]);
+    assert_eq!(rig.switch.port("host@lan0").dropped("too_long"), 1);
+    // Told again, it takes it.
+    rig.switch.rpc("link.set", json!({"name": "g1", "up": false}));
+    rig.expect("wire", &frame, &["h"]);
+    rig.switch.stop();
 }
