@@ -20,7 +20,7 @@ impl Control {
     /// state before.
     pub(super) fn commit(&mut self, next: Driver) -> Outcome<Driver> {
         // Devices first: what they take is part of the plan.
-        let plan = self.program(&next).and_then(|()| {
+        let plan = self.program(&next, false).and_then(|()| {
             let plan = compile::plan(&self.registry, &next, self.publisher.worker_count());
             // The operations do not let it come to two links with one address.
             plan.map_err(|error| RpcError::eaddrinuse(error.to_string()))
@@ -30,7 +30,7 @@ impl Control {
             Err(error) => {
                 let before = self.registry.driver().clone();
                 // What asks for nothing new is not refused; the log has what is owed.
-                _ = self.program(&before);
+                _ = self.program(&before, true);
                 return Err(error);
             }
         };
@@ -38,7 +38,9 @@ impl Control {
         self.publisher.publish(plan);
         self.tell_monitors(&before);
         self.close_what_is_gone();
-        self.registry.refresh_inventory(self.publisher.workers());
+        if self.registry.is_inventory_stale() {
+            self.registry.refresh_inventory(self.publisher.workers());
+        }
         Ok(before)
     }
 

@@ -25,8 +25,10 @@ struct Change<'a> {
 }
 
 impl Control {
-    /// Brings the devices of all lowers and links in line with `next`.
-    pub(super) fn program(&mut self, next: &Driver) -> Outcome<()> {
+    /// Brings the devices of all lowers and links in line with `next`. `anew`:
+    /// also where nothing seems to have changed, since something may have been
+    /// tried.
+    pub(super) fn program(&mut self, next: &Driver, anew: bool) -> Outcome<()> {
         let Registry { macvlan, lowers, links, .. } = &mut self.registry;
         let change = Change { now: &macvlan.driver, next };
         let carriers: Vec<(Index, Option<Index>)> =
@@ -40,7 +42,10 @@ impl Control {
                 std::iter::once(lower.index).chain(on_it.map(|&(index, _)| index)).collect();
             program_address(lower, facts, change)?;
             program_mtu(lower, facts, change)?;
-            program_filters(lower, &sharing, change)?;
+            let same = |&index: &Index| change.now.shares_rx_mode(next, index);
+            if anew || !lower.filters.owes.is_empty() || !sharing.iter().all(same) {
+                program_filters(lower, &sharing, change)?;
+            }
         }
         program_links(links, change);
         Ok(())

@@ -16,7 +16,7 @@ use macvlan::notifier::{Chain, Context};
 use super::filters::Filters;
 use super::inventory::{Dirty, Inventory, InventoryHandle, PortKind, PortView, WorkerView};
 use crate::config::{Endpoint, HostConfig, LowerConfig, LowerDevice};
-use crate::datapath::{BroadcastQueue, Device, Port, Waker, Worker};
+use crate::datapath::{BroadcastQueue, Device, Port, PortStats, Waker, Worker};
 use crate::demo::wire::DemoHost;
 
 /// A lower's ports.
@@ -239,10 +239,12 @@ impl Registry {
         lowers.chain(links)
     }
 
-    /// Readers see another state than there is: a device's carrier changed.
+    /// Readers see others than there are, or in another state.
     pub(super) fn is_inventory_stale(&self) -> bool {
         let shown = self.inventory.load();
-        !self.ports().map(|(_, up, _)| up).eq(shown.ports.iter().map(|port| port.up))
+        let place = |stats: &Arc<PortStats>| Arc::as_ptr(stats);
+        let now = self.ports().map(|(_, up, port)| (up, place(&port.stats)));
+        !now.eq(shown.ports.iter().map(|port| (port.up, place(&port.stats))))
     }
 
     /// Publishes what readers see.

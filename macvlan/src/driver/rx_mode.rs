@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Driver, Index, Link};
+use super::{Driver, Index, Link, Lower};
 use crate::mac::MacAddr;
 use crate::mode::{Flags, Mode};
 
@@ -46,6 +46,20 @@ impl Driver {
         mode.unicast = unicast.into_iter().collect();
         Some(mode)
     }
+
+    /// What the filters of a lower must be is the same in both, as far as can be
+    /// told without working it out.
+    #[must_use]
+    pub fn shares_rx_mode(&self, other: &Self, lower: Index) -> bool {
+        let (Some(here), Some(there)) = (self.lower(lower), other.lower(lower)) else {
+            return false;
+        };
+        let own = |lower: &Lower| (lower.spec.address, lower.spec.host);
+        let mut links = self.links_of(lower).zip(other.links_of(lower));
+        own(here) == own(there)
+            && here.links == there.links
+            && links.all(|(a, b)| std::ptr::eq(a, b) || lets_in_the_same(a, b))
+    }
 }
 
 impl Link {
@@ -58,4 +72,13 @@ impl Link {
                 _ => self.promisc,
             }
     }
+}
+
+fn lets_in_the_same(a: &Link, b: &Link) -> bool {
+    let facts =
+        |link: &Link| (link.up, link.mode, link.flags, link.address, link.promisc, link.allmulti);
+    facts(a) == facts(b)
+        && a.addresses == b.addresses
+        && a.groups == b.groups
+        && a.unicast == b.unicast
 }
