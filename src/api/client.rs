@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mvctl::proto::{
-    Access, BatchDone, Difference, INVALID_REQUEST, PARSE_ERROR, Request, RpcError,
+    Access, BatchDone, Difference, INVALID_REQUEST, MethodDone, PARSE_ERROR, Request, RpcError,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::rpc::{Seat, Service};
+use crate::control::Answer;
 
 /// Bytes of a line, its end included.
 pub(super) const LINE: usize = 64 * 1024;
@@ -39,7 +40,7 @@ pub(super) async fn serve(
     seat: &Seat,
 ) -> std::io::Result<()> {
     let (reader, writer) = stream.into_split();
-    let mut client = Client { writer, access, service, held: None, events: None };
+    let mut client = Client { writer, access, service, held: None, last: None, events: None };
     let mut reader = BufReader::new(reader);
     loop {
         // Cancelled or not, nothing of a line is lost: it is not read yet.
@@ -57,7 +58,11 @@ pub(super) async fn serve(
             Line::Whole(line) if line.trim_ascii().is_empty() => false,
             Line::Whole(line) => {
                 if let Some(answer) = client.answer(&line).await {
-                    client.write(&format!("{answer}\n")).await?;
+                    client.write(&answer).await?;
+                }
+                if let Some(last) = client.last.take() {
+                    // Its answer is there before the switch ends.
+                    _ = client.service.call(last).await;
                 }
                 false
             }
@@ -84,6 +89,8 @@ struct Client<S> {
     service: S,
     /// What has come so far of a request in parts, and how long its lines were.
     held: Option<(Request, usize)>,
+    /// To be carried out once it has been answered.
+    last: Option<Request>,
     events: Option<mpsc::Receiver<Arc<str>>>,
 }
 
@@ -105,35 +112,37 @@ impl<S: Service> Client<S> {
     /// Says what is wrong with the line itself, after which nothing is sure.
     async fn reproach(&mut self, sentence: &str) -> std::io::Result<bool> {
         let error = RpcError::protocol(INVALID_REQUEST, sentence.to_owned());
-        self.write(&format!("{}\n", failure(Value::Null, &error))).await?;
+        self.write(&failure(&Value::Null, &error)).await?;
         Ok(true)
     }
 
     /// Carries out one line. `None` for a notification, which has no answer.
-    async fn answer(&mut self, line: &[u8]) -> Option<Value> {
+    async fn answer(&mut self, line: &[u8]) -> Option<String> {
         let message: Value = match serde_json::from_slice(line) {
             Ok(message) => message,
             Err(error) => {
                 let error = RpcError::protocol(PARSE_ERROR, format!("not JSON: {error}"));
-                return Some(failure(Value::Null, &error));
+                return Some(failure(&Value::Null, &error));
             }
         };
         let id = message.get("id").cloned();
         let result = match read_request(message) {
             Ok(request) => self.call(request, line.len()).await,
             Err(error) if error.code == INVALID_REQUEST => {
-                return Some(failure(id.filter(is_id).unwrap_or_default(), &error));
+                return Some(failure(&id.filter(is_id).unwrap_or_default(), &error));
             }
             Err(error) => Err(error),
         };
         let id = id?;
-        Some(match result {
-            Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-            Err(error) => failure(id, &error),
+        Some(match result.and_then(Answer::write) {
+            Ok(result) => {
+                format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}\n")
+            }
+            Err(error) => failure(&id, &error),
         })
     }
 
-    async fn call(&mut self, request: Request, length: usize) -> Result<Value, RpcError> {
+    async fn call(&mut self, request: Request, length: usize) -> Result<Answer, RpcError> {
         if self.access == Access::Read && request.access() == Access::Write {
             let method = request.method();
             let sentence = format!("you may look, but not change anything: not {method}");
@@ -144,6 +153,10 @@ impl<S: Service> Client<S> {
             let subscribed = self.service.monitor(sender).await?;
             self.events = Some(events);
             return Ok(subscribed);
+        }
+        if matches!(request, Request::Shutdown(_)) {
+            self.last = Some(request);
+            return Ok(Answer::of(MethodDone {}));
         }
         match self.put_together(request, length)? {
             Ok(request) => self.service.call(request).await,
@@ -157,7 +170,7 @@ impl<S: Service> Client<S> {
         &mut self,
         request: Request,
         length: usize,
-    ) -> Result<Result<Request, Value>, RpcError> {
+    ) -> Result<Result<Request, Answer>, RpcError> {
         let (mut whole, length) = match self.held.take() {
             None => (request, length),
             Some((mut whole, before)) => {
@@ -177,14 +190,14 @@ impl<S: Service> Client<S> {
             return Err(RpcError::refused("EMSGSIZE", sentence));
         }
         let answer = match &whole {
-            Request::Batch(batch) => serde_json::to_value(BatchDone {
-                held: batch.requests.len(),
-                ..BatchDone::default()
-            }),
-            _ => serde_json::to_value(Difference::default()),
+            Request::Batch(batch) => {
+                let held = batch.requests.len();
+                Answer::of(BatchDone { held, ..BatchDone::default() })
+            }
+            _ => Answer::of(Difference::default()),
         };
         self.held = Some((whole, length));
-        answer.map(Err).map_err(|error| RpcError::eio(error.to_string()))
+        Ok(Err(answer))
     }
 }
 
@@ -277,6 +290,7 @@ fn read_request(message: Value) -> Result<Request, RpcError> {
     Request::new(&method, message.remove("params"))
 }
 
-pub(super) fn failure(id: Value, error: &RpcError) -> Value {
-    json!({ "jsonrpc": "2.0", "id": id, "error": error })
+/// The line that says what went wrong.
+pub(super) fn failure(id: &Value, error: &RpcError) -> String {
+    format!("{}\n", json!({ "jsonrpc": "2.0", "id": id, "error": error }))
 }

@@ -111,9 +111,10 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::{Answer, Monitor};
     use mvctl::client::Client;
     use mvctl::proto::{Name, Request, RpcError};
-    use serde_json::{Value, json};
+    use serde_json::json;
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::os::unix::fs::PermissionsExt;
@@ -124,12 +125,12 @@ mod tests {
     struct Empty;
 
     impl Service for Empty {
-        async fn call(&self, _: Request) -> Result<Value, RpcError> {
-            Ok(json!([]))
+        async fn call(&self, _: Request) -> Result<Answer, RpcError> {
+            Ok(Answer::of(json!([])))
         }
 
-        async fn monitor(&self, _: crate::control::Monitor) -> Result<Value, RpcError> {
-            Ok(json!({}))
+        async fn monitor(&self, _: Monitor) -> Result<Answer, RpcError> {
+            Ok(Answer::of(json!({})))
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::access::Rights;
 use super::client::{self, WRITE};
-use crate::control::{Handle, Monitor};
+use crate::control::{Answer, Handle, Monitor};
 
 /// Clients at one time.
 pub(super) const CLIENTS: usize = 64;
@@ -27,18 +27,18 @@ const PLACE: Duration = Duration::from_secs(1);
 /// What requests are carried out by.
 pub(super) trait Service: Clone + Send + Sync + 'static {
     /// Carries out a request.
-    fn call(&self, request: Request) -> impl Future<Output = Result<Value, RpcError>> + Send;
+    fn call(&self, request: Request) -> impl Future<Output = Result<Answer, RpcError>> + Send;
 
     /// Lets `monitor` hear of changes.
-    fn monitor(&self, monitor: Monitor) -> impl Future<Output = Result<Value, RpcError>> + Send;
+    fn monitor(&self, monitor: Monitor) -> impl Future<Output = Result<Answer, RpcError>> + Send;
 }
 
 impl Service for Handle {
-    fn call(&self, request: Request) -> impl Future<Output = Result<Value, RpcError>> + Send {
+    fn call(&self, request: Request) -> impl Future<Output = Result<Answer, RpcError>> + Send {
         Self::call(self, request)
     }
 
-    fn monitor(&self, monitor: Monitor) -> impl Future<Output = Result<Value, RpcError>> + Send {
+    fn monitor(&self, monitor: Monitor) -> impl Future<Output = Result<Answer, RpcError>> + Send {
         Self::monitor(self, monitor)
     }
 }
@@ -156,7 +156,7 @@ async fn access(stream: &UnixStream, rights: Rights) -> Option<Access> {
 }
 
 fn turn_away(stream: &UnixStream, error: &RpcError) {
-    let line = format!("{}\n", client::failure(Value::Null, error));
+    let line = client::failure(&Value::Null, error);
     // Its buffer is empty: what does not fit is not worth waiting for.
     _ = stream.try_write(line.as_bytes());
 }

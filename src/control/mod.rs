@@ -34,12 +34,12 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use macvlan::driver::{Event, Index};
 use mvctl::proto::{Request, RpcError};
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 pub use inventory::{Inventory, InventoryHandle, PortKind, PortView, WorkerView};
 pub use memory::Profile;
 pub use monitor::Monitor;
+pub use requests::Answer;
 pub use sockets::clear_stale;
 pub use switch::{StartError, Summary, Switch};
 
@@ -66,13 +66,13 @@ type Outcome<T> = Result<T, RpcError>;
 /// Who gets an answer.
 enum Reply {
     /// A client.
-    Client(oneshot::Sender<Outcome<Value>>),
+    Client(oneshot::Sender<Outcome<Answer>>),
     /// Nobody asked but a signal.
     Log,
 }
 
 impl Reply {
-    fn give(self, answer: Outcome<Value>) {
+    fn give(self, answer: Outcome<Answer>) {
         match (self, answer) {
             // It may have gone.
             (Self::Client(client), answer) => _ = client.send(answer),
@@ -110,7 +110,7 @@ impl Handle {
     ///
     /// # Errors
     /// What the operation was refused for; the state is then unchanged.
-    pub async fn call(&self, request: Request) -> Outcome<Value> {
+    pub async fn call(&self, request: Request) -> Outcome<Answer> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| RpcError::eio("the switch is stopping");
         let message = Message::Request(Box::new(request), Reply::Client(reply));
@@ -123,7 +123,7 @@ impl Handle {
     ///
     /// # Errors
     /// There are too many already, or the switch is stopping.
-    pub async fn monitor(&self, monitor: Monitor) -> Outcome<Value> {
+    pub async fn monitor(&self, monitor: Monitor) -> Outcome<Answer> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| RpcError::eio("the switch is stopping");
         let message = Message::Monitor(monitor, Reply::Client(reply));

@@ -11,7 +11,7 @@ use macvlan::driver::{self, Driver, Index};
 use mvctl::proto::{Event, RpcError, Subscribed};
 use tokio::sync::mpsc::Sender;
 
-use super::{Control, Reply, show};
+use super::{Answer, Control, Reply, show};
 
 /// Takes lines for one client, each an `event` notification.
 pub type Monitor = Sender<Arc<str>>;
@@ -61,8 +61,7 @@ impl Control {
             return;
         }
         monitors.clients.push(monitor);
-        let subscribed = serde_json::to_value(Subscribed { sequence: monitors.sequence });
-        reply.give(subscribed.map_err(|error| RpcError::eio(error.to_string())));
+        reply.give(Ok(Answer::of(Subscribed { sequence: monitors.sequence })));
     }
 
     /// Tells of everything that is other than `before`.

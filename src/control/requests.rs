@@ -13,10 +13,36 @@ use mvctl::proto::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::link_ops::filter;
 use super::transaction::{Hindrance, Transaction};
 use super::{Control, Outcome, Reply, report, show};
+
+/// What a request is answered with, not yet in its final form: to write a
+/// thousand links down is the client's thread's work, not control's.
+pub struct Answer(Box<dyn FnOnce() -> serde_json::Result<Box<RawValue>> + Send>);
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    /// This result.
+    pub fn of(result: impl Serialize + Send + 'static) -> Self {
+        Self(Box::new(move || to_raw_value(&result)))
+    }
+
+    /// Its JSON.
+    ///
+    /// # Errors
+    /// EIO: it cannot be written as JSON.
+    pub fn write(self) -> Outcome<Box<RawValue>> {
+        (self.0)().map_err(|error| RpcError::eio(error.to_string()))
+    }
+}
 
 /// What a client waits for.
 pub(super) struct Pending {
@@ -33,12 +59,12 @@ enum Work {
     /// Several, of which so many have been tried.
     Batch { requests: Vec<Request>, atomic: bool, force: bool, results: Vec<Tried> },
     /// The end of ports that were removed: then the answer is given.
-    ForEnd { ends: Vec<String>, answer: Value },
+    ForEnd { ends: Vec<String>, answer: Answer },
 }
 
 /// How far it went.
 enum Progress {
-    Answer(Outcome<Value>),
+    Answer(Outcome<Answer>),
     Later(Work),
 }
 
@@ -72,7 +98,7 @@ impl Control {
 
     /// Gives the answer once no port has these sockets and devices any more. A
     /// worker that stalls only delays the clean-up.
-    fn after(&self, mut ends: Vec<String>, answer: Outcome<Value>, patient: bool) -> Progress {
+    fn after(&self, mut ends: Vec<String>, answer: Outcome<Answer>, patient: bool) -> Progress {
         ends.retain(|resource| patient && self.publisher.is_closing(resource));
         match answer {
             Ok(answer) if !ends.is_empty() => Progress::Later(Work::ForEnd { ends, answer }),
@@ -94,7 +120,7 @@ impl Control {
         let mut change = self.begin();
         match self.change(&mut change, &request) {
             Ok(answer) => match self.finish(change) {
-                Ok(ends) => self.after(ends, Ok(answer), patient),
+                Ok(ends) => self.after(ends, Ok(Answer::of(answer)), patient),
                 Err(error) => Progress::Answer(Err(error)),
             },
             Err(hindrance) => {
@@ -132,7 +158,7 @@ impl Control {
             }
         }
         match self.finish(change) {
-            Ok(ends) => self.after(ends, answer(&BatchDone { results, held: 0 }), patient),
+            Ok(ends) => self.after(ends, Ok(Answer::of(BatchDone { results, held: 0 })), patient),
             Err(error) => Progress::Answer(Err(error)),
         }
     }
@@ -179,7 +205,7 @@ impl Control {
         if later {
             return Progress::Later(Work::Batch { requests, atomic: false, force, results });
         }
-        self.after(ends, answer(&BatchDone { results, held: 0 }), patient)
+        self.after(ends, Ok(Answer::of(BatchDone { results, held: 0 })), patient)
     }
 
     /// Each with a publication of its own.
@@ -214,38 +240,36 @@ impl Control {
                 }
             }
         }
-        self.after(ends, answer(&BatchDone { results, held: 0 }), true)
+        self.after(ends, Ok(Answer::of(BatchDone { results, held: 0 })), true)
     }
 
     /// What changes nothing of the rules, and is done outside transactions.
-    fn look(&mut self, request: &Request) -> Option<Outcome<Value>> {
+    fn look(&mut self, request: &Request) -> Option<Outcome<Answer>> {
         let which = |name: &Name| name.name.clone();
         Some(match request {
             Request::LinkShow(name) => {
-                show::links(&self.registry, which(name).as_deref()).and_then(|it| answer(&it))
+                show::links(&self.registry, which(name).as_deref()).map(Answer::of)
             }
             Request::LowerShow(name) => {
-                show::lowers(&self.registry, which(name).as_deref()).and_then(|it| answer(&it))
+                show::lowers(&self.registry, which(name).as_deref()).map(Answer::of)
             }
-            Request::Announce(name) => {
-                self.link_announce(which(name).as_deref()).and_then(|it| answer(&it))
-            }
-            Request::ConfigShow(_) => answer(&self.config_show()),
+            Request::Announce(name) => self.link_announce(which(name).as_deref()).map(Answer::of),
+            Request::ConfigShow(_) => Ok(Answer::of(self.config_show())),
             Request::ConfigDiff(text) => {
-                self.config_diff(text.file.as_deref(), &text.text).and_then(|it| answer(&it))
+                self.config_diff(text.file.as_deref(), &text.text).map(Answer::of)
             }
-            Request::ConfigSave(_) => self.config_save().and_then(|it| answer(&it)),
-            Request::StatsShow(which) => report::stats(self, which).and_then(|it| answer(&it)),
+            Request::ConfigSave(_) => self.config_save().map(Answer::of),
+            Request::StatsShow(which) => report::stats(self, which).map(Answer::of),
             Request::StatsClear(_) => {
                 self.clear_baseline();
-                answer(&MethodDone {})
+                Ok(Answer::of(MethodDone {}))
             }
-            Request::WorkerShow(_) => answer(&report::workers(self)),
-            Request::Explain(frame) => report::explain(self, frame).and_then(|it| answer(&it)),
-            Request::Version(_) => answer(&report::version(self)),
+            Request::WorkerShow(_) => Ok(Answer::of(report::workers(self))),
+            Request::Explain(frame) => report::explain(self, frame).map(Answer::of),
+            Request::Version(_) => Ok(Answer::of(report::version(self))),
             Request::Shutdown(_) => {
                 self.stopping = true;
-                answer(&MethodDone {})
+                Ok(Answer::of(MethodDone {}))
             }
             _ => return None,
         })
@@ -318,7 +342,7 @@ impl Control {
             }
             Request::ConfigApply(config) => {
                 let done = self.config_apply(change, config)?;
-                return Ok(answer(&done)?);
+                return Ok(to_value(&done)?);
             }
             other => {
                 let method = other.method();
@@ -326,7 +350,7 @@ impl Control {
                 return Err(RpcError::protocol(INVALID_PARAMS, message).into());
             }
         };
-        Ok(answer(&Done { name: name.clone() })?)
+        Ok(to_value(&Done { name: name.clone() })?)
     }
 
     /// The index of a lower by its name.
@@ -337,7 +361,7 @@ impl Control {
     }
 }
 
-fn answer<T: Serialize>(result: &T) -> Outcome<Value> {
+fn to_value<T: Serialize>(result: &T) -> Outcome<Value> {
     serde_json::to_value(result).map_err(|error| RpcError::eio(error.to_string()))
 }
 

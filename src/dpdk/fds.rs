@@ -149,7 +149,7 @@ fn sockets<'a>(wanted: impl Fn(&SockaddrStorage) -> bool) -> Vec<BorrowedFd<'a>>
 }
 
 /// The descriptors of this process.
-fn open() -> impl Iterator<Item = RawFd> {
+pub(super) fn open() -> impl Iterator<Item = RawFd> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

@@ -13,6 +13,7 @@
 //! | [`Lcore`] | a registered, pinned worker thread; the right to transmit |
 #![allow(unsafe_code)]
 
+mod bell;
 pub mod clock;
 mod eal;
 mod error;

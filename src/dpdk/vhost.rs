@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dpdk_sys as sys;
 
+use super::bell;
 use super::error::{DpdkError, attempt};
 use super::fds;
 use super::gate::Gate;
@@ -149,7 +150,11 @@ impl VhostPort {
             sys::rte_vhost_driver_callback_register(path, &raw const OPERATIONS.0)
         })?;
         // SAFETY: as above.
-        attempt("rte_vhost_driver_start", || unsafe { sys::rte_vhost_driver_start(path) })?;
+        let start =
+            || attempt("rte_vhost_driver_start", || unsafe { sys::rte_vhost_driver_start(path) });
+        bell::listen(start)?;
+        // A guest may be waiting for the socket.
+        bell::ring();
         Ok(port)
     }
 
@@ -249,6 +254,8 @@ impl Drop for VhostPort {
             sys::rte_vhost_driver_unregister(self.path.as_ptr())
         });
         ports().remove(self.path.as_bytes());
+        // Its place in the library's table is free once the thread has seen it.
+        bell::ring();
     }
 }
 

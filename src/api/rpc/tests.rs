@@ -19,15 +19,16 @@ struct Fake<F> {
 impl<F, R> Service for Fake<F>
 where
     F: Fn(Request) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Result<Value, RpcError>> + Send,
+    R: Future<Output = Result<Value, RpcError>> + Send + 'static,
 {
-    fn call(&self, request: Request) -> impl Future<Output = Result<Value, RpcError>> + Send {
-        (self.answer)(request)
+    fn call(&self, request: Request) -> impl Future<Output = Result<Answer, RpcError>> + Send {
+        let answer = (self.answer)(request);
+        async { answer.await.map(Answer::of) }
     }
 
-    async fn monitor(&self, monitor: Monitor) -> Result<Value, RpcError> {
+    async fn monitor(&self, monitor: Monitor) -> Result<Answer, RpcError> {
         self.monitors.lock().unwrap().push(monitor);
-        Ok(serde_json::to_value(Subscribed { sequence: 7 }).unwrap())
+        Ok(Answer::of(Subscribed { sequence: 7 }))
     }
 }
 
