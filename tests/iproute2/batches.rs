@@ -40,9 +40,8 @@ fn batches_fail_at_the_same_line() {
         .collect();
     let (theirs, ours) = (file(LINES), file(&(ours.join("\n") + "\n")));
     for (option, wanted) in [("", &["6"][..]), ("-force ", &["6", "8"])] {
-        let batch = |file: &tempfile::NamedTempFile| {
-            format!("{option}-batch {}", file.path().display())
-        };
+        let batch =
+            |file: &tempfile::NamedTempFile| format!("{option}-batch {}", file.path().display());
         let (ip, mvctl) = (pair.ip(&batch(&theirs)), pair.mvctl(&batch(&ours)));
         assert!(!ip.ok && !mvctl.ok, "{ip:?} {mvctl:?}");
         assert_eq!(failed(&ip), wanted, "{ip:?}");

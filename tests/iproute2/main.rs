@@ -38,7 +38,6 @@ use common::{Need, have};
 use nix::sched::{CloneFlags, unshare};
 use pair::Pair;
 use random::Random;
-use shown::Known;
 
 /// Commands of one random sequence.
 const SEQUENCE: usize = 50;
@@ -47,8 +46,8 @@ const SEQUENCE: usize = 50;
 fn ip_is_here(test: &str) -> bool {
     // The namespace ends with the thread.
     let possible = std::thread::spawn(|| {
-        let add = ["link", "add", "v", "type", "veth", "peer", "name", "w"];
-        let macvlan = ["link", "add", "link", "v", "m", "type", "macvlan"];
+        let add = ["link", "add", "near", "type", "veth", "peer", "name", "far"];
+        let macvlan = ["link", "add", "link", "near", "name", "above", "type", "macvlan"];
         let done = |words: &[&str]| Command::new("ip").args(words).output();
         let done = |words: &[&str]| done(words).is_ok_and(|output| output.status.success());
         unshare(CloneFlags::CLONE_NEWNET).is_ok() && done(&add) && done(&macvlan)
@@ -91,14 +90,17 @@ fn commands_end_as_they_do_with_ip() {
                 }
             };
             if !fine {
+                // What follows would differ because of this.
                 writeln!(failures, "{name}: {line}\n{step}").unwrap();
+                break;
             }
         }
         pair.clear();
     }
     assert!(failures.is_empty(), "not as with ip:\n{failures}");
+    eprintln!("{commands} commands");
     assert!(commands >= 80, "{commands} commands are not many");
-    assert!(pair.known.met.contains(Known::QDISC), "no longer: delete {}", Known::QDISC);
+    pair.known.settle();
     pair.stop();
 }
 
@@ -107,41 +109,41 @@ fn random_commands_end_as_they_do_with_ip() {
     if !ip_is_here("random_commands_end_as_they_do_with_ip") {
         return;
     }
-    let wanted = setting("MVSWITCH_OPERATIONS").unwrap_or(1000);
+    let wanted = setting("MVSWITCH_OPERATIONS").unwrap_or(1500);
     let first = setting("MVSWITCH_SEED");
     let started = Instant::now();
     let mut pair = Pair::new();
-    let (mut commands, mut refused, mut halves) = (0, 0, 0);
+    let (mut commands, mut refused, mut parts) = (0, 0, 0);
     for seed in first.unwrap_or(1).. {
         let mut random = Random::new(seed);
-        let mut given: Vec<String> = Vec::new();
+        let mut given = String::new();
+        let mut state = pair.states()[0].clone();
         for _ in 0..SEQUENCE {
-            let [state, _] = pair.states();
             let command = sequences::command(&mut random, &state);
-            given.push(command.clone());
-            let step = pair.step(&command);
+            writeln!(given, "{command}").unwrap();
+            let mut step = pair.step(&command);
             commands += 1;
             refused += u64::from(!step.ip.ok);
-            if step.agrees() {
-                continue;
+            // LC-43: of what the kernel refuses, a part may be in force. Without
+            // that link the two must be equal again.
+            let part = !step.ip.ok && !step.mvctl.ok && command.contains(" type macvlan ");
+            if part && !step.agrees() {
+                parts += 1;
+                let gone = format!("link del {}", command.split(' ').nth(2).unwrap());
+                writeln!(given, "{gone}").unwrap();
+                step = pair.step(&gone);
             }
-            let half = !step.ip.ok && !step.mvctl.ok && step.differences.iter().all(|difference| {
-                command.starts_with(&format!("link set {} ", difference.split(' ').next().unwrap()))
-            });
-            assert!(half, "MVSWITCH_SEED={seed}: not as with ip:\n{step}\n{}", given.join("\n"));
-            // LC-43: the kernel's link is half changed. Both go on without it.
-            halves += 1;
-            let gone = format!("link del {}", command.split(' ').nth(2).unwrap());
-            given.push(gone.clone());
-            pair.must(&gone);
+            assert!(step.agrees(), "MVSWITCH_SEED={seed}: not as with ip:\n{step}\n{given}");
+            state = step.state;
         }
         pair.clear();
         if first.is_some() || commands >= wanted {
             break;
         }
     }
-    eprintln!("{commands} commands, {refused} refused, {halves} half, {:?}", started.elapsed());
-    assert!(refused > commands / 10 && refused < commands / 2, "{refused} of {commands} refused");
+    eprintln!("{commands} commands, {refused} refused, {parts} in part, {:?}", started.elapsed());
+    let enough = refused > commands / 10 && refused < commands / 2;
+    assert!(first.is_some() || enough, "{refused} of {commands} refused: that proves little");
     pair.stop();
 }
 

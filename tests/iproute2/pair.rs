@@ -8,12 +8,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 
-use super::common::{PATIENCE, Switch, run, wait_until};
+use super::common::{PATIENCE, Switch, pause, run, wait_until};
 use super::linkwatch::Linkwatch;
 use super::shown::{Known, State};
 
@@ -38,6 +38,8 @@ pub(crate) struct Step {
     pub(crate) mvctl: Said,
     /// Where the links differ afterwards; empty where they do not.
     pub(crate) differences: Vec<String>,
+    /// The kernel's links afterwards.
+    pub(crate) state: State,
 }
 
 impl Step {
@@ -98,7 +100,7 @@ impl Pair {
         assert!(mvctl.exists(), "no mvctl: type cargo build --profile peers");
         let linkwatch = Linkwatch::open();
         let mut pair = Self { switch, mvctl, linkwatch, known: Known::default() };
-        wait_until("carrier on both sides", PATIENCE, || pair.differences().is_empty());
+        wait_until("carrier on both sides", PATIENCE, || pair.compare().1.is_empty());
         pair
     }
 
@@ -141,15 +143,15 @@ impl Pair {
     #[track_caller]
     pub(crate) fn step(&mut self, line: &str) -> Step {
         let (ip, mvctl) = (self.ip(line), self.mvctl(&Self::ours(line)));
-        let mut differences = self.differences();
+        let (mut state, mut differences) = self.compare();
         // What a lower's device does, ours sees a little later.
         let patience = if Self::ours(line).starts_with("lower") { CARRIER } else { Duration::ZERO };
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         while ip.ok && mvctl.ok && !differences.is_empty() && started.elapsed() < patience {
-            super::common::pause(Duration::from_millis(20));
-            differences = self.differences();
+            pause(Duration::from_millis(20));
+            (state, differences) = self.compare();
         }
-        Step { ip, mvctl, differences }
+        Step { ip, mvctl, differences, state }
     }
 
     /// Like [`Pair::step`], for a command that both must carry out.
@@ -184,9 +186,10 @@ impl Pair {
         }
     }
 
-    fn differences(&mut self) -> Vec<String> {
+    fn compare(&mut self) -> (State, Vec<String>) {
         let [theirs, ours] = self.states();
-        theirs.differences(&ours, &mut self.known)
+        let differences = theirs.differences(&ours, &mut self.known);
+        (theirs, differences)
     }
 
     /// Links and lowers as `ip` and `mvctl` show them.

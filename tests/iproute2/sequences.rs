@@ -17,7 +17,7 @@ fn address(random: &mut Random) -> String {
         1 => "00:00:00:00:00:00".into(),
         2 => "02:00:00:00:00:a0".into(),
         3 => format!("2:0:0:0:0:{:x}", 0x10 + random.below(6)),
-        4 => random.pick(&["02:00", "x", "02:00:00:00:00:1z"]).into(),
+        4 => random.pick(&["02:00", "x", "02:00:00:00:00:zz"]).into(),
         _ => format!("02:00:00:00:00:{:02x}", 0x10 + random.below(12)),
     }
 }
@@ -142,7 +142,7 @@ fn retype(random: &mut Random, names: &[String], state: &State) -> String {
     if random.percent(if mode == "source" { 60 } else { 5 }) {
         words.push(format!("macaddr {}", list(random)));
     }
-    if random.percent(20) {
+    if words.is_empty() || random.percent(20) {
         words.push(format!("bcqueuelen {}", queue(random)));
     }
     format!("link set {name} type macvlan {}", words.join(" "))

@@ -31,20 +31,38 @@ const OF_A_LOWER: &[&str] = &["mtu", "address", "operstate", "flags"];
 /// Differences that are known, and which of them have been met.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    pub(crate) met: BTreeSet<&'static str>,
+    met: BTreeSet<&'static str>,
 }
 
 impl Known {
-    /// A link that has been up and is down again has `noqueue` in the kernel.
-    pub(crate) const QDISC: &'static str = "qdisc of a link that has been up and is down";
+    const QDISC: &'static str =
+        "qdisc of a link that has been up and is down: ip noqueue, mvctl noop";
+    const M_DOWN: &'static str =
+        "flags of a link whose lower is down: ip has M-DOWN, mvctl has not";
 
     fn explains(&mut self, key: &str, theirs: &Value, ours: &Value) -> bool {
-        let qdisc = key == "qdisc" && *theirs == "noqueue" && *ours == "noop";
-        if qdisc {
-            self.met.insert(Self::QDISC);
-        }
-        qdisc
+        let known = match key {
+            "qdisc" if *theirs == "noqueue" && *ours == "noop" => Self::QDISC,
+            "flags" if *theirs == with(ours, "M-DOWN") => Self::M_DOWN,
+            _ => return false,
+        };
+        self.met.insert(known);
+        true
     }
+
+    /// What is known and has not been met is no more.
+    #[track_caller]
+    pub(crate) fn settle(&self) {
+        for known in [Self::QDISC, Self::M_DOWN] {
+            assert!(self.met.contains(known), "this is no more, delete it: {known}");
+        }
+    }
+}
+
+fn with(list: &Value, last: &str) -> Value {
+    let mut list = list.clone();
+    list.as_array_mut().unwrap().push(json!(last));
+    list
 }
 
 /// All that is compared, by name and by key.

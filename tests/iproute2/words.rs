@@ -20,7 +20,9 @@ fn ip_02_nopromisc_wants_passthru_in_the_same_command() {
         return;
     }
     let mut pair = Pair::new();
-    for words in ["nopromisc", "flag nopromisc", "mode bridge nopromisc", "mode source flag nopromisc"] {
+    for words in
+        ["nopromisc", "flag nopromisc", "mode bridge nopromisc", "mode source flag nopromisc"]
+    {
         let step = pair.must_not(&format!("link add link lan1 mv0 type macvlan {words}"));
         assert!(step.ip.err.contains("nopromisc"), "{step}");
         assert!(step.mvctl.err.contains("nopromisc is a flag only in passthru mode"), "{step}");
@@ -83,14 +85,21 @@ fn ip_06_numbers_are_c_s_and_have_a_range() {
         pair.must(&format!("link set mv0 type macvlan bcqueuelen {word}"));
         assert_eq!(data(&mut pair, "bcqueuelen"), number, "{word}");
     }
-    for word in ["4294967296", "0x100000000", "99999999999999999999999", "-1", "1k", "0x", "09", "x"] {
+    for word in
+        ["4294967296", "0x100000000", "99999999999999999999999", "-1", "1k", "0x", "09", "x"]
+    {
         let step = pair.must_not(&format!("link set mv0 type macvlan bcqueuelen {word}"));
         for said in [&step.ip.err, &step.mvctl.err] {
-            assert!(said.contains("\"bcqueuelen\"") && said.contains(&format!("\"{word}\"")), "{step}");
+            assert!(
+                said.contains("\"bcqueuelen\"") && said.contains(&format!("\"{word}\"")),
+                "{step}"
+            );
         }
     }
     // bclim is younger than many an ip: asked of ours alone.
-    for (word, limit) in [("5", json!(5)), ("-0x2", json!(-2)), ("010", json!(8)), ("1", Value::Null)] {
+    for (word, limit) in
+        [("5", json!(5)), ("-0x2", json!(-2)), ("010", json!(8)), ("1", Value::Null)]
+    {
         assert!(pair.mvctl(&format!("link set mv0 type macvlan bclim {word}")).ok, "{word}");
         let [_, ours] = pair.states();
         assert_eq!(ours.get("mv0", "/linkinfo/info_data/bclim"), limit, "{word}");
