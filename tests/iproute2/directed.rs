@@ -8,6 +8,7 @@
 
 /// Each begins without links and with the lowers as they were.
 pub(crate) const CASES: &[(&str, &str)] = &[
+    ("objects, commands, options", OBJECTS),
     ("every mode", EVERY_MODE),
     ("grammar of link add", ADD),
     ("refusals of link add", ADD_REFUSED),
@@ -22,6 +23,40 @@ pub(crate) const CASES: &[(&str, &str)] = &[
     ("grammar of link set and del", SET),
     ("changes of the lower", LOWER),
 ];
+
+const OBJECTS: &str = "
+    + link add link lan0 name mv0 type macvlan mode bridge
+    + l a link lan0 name mv1 type macvlan mode vepa
+    + l
+    + link
+    + li sh mv0
+    + link ls mv0
+    + link lst mv0
+    + link list mv0
+    + link l dev mv0
+    + link show up dev mv0
+    + link show type macvlan
+    + link show type nonsense
+    + link show group 5
+    + link show nomaster
+    - link show mv7
+    - link show mv0 mv1
+    + -j -d -p link show mv0
+    + -json -details -pretty l sh mv0
+    + -br l
+    + -oneline -det l
+    + -s -s -t link show mv0
+    + -c=never link show mv0
+    - -nonsense link show mv0
+    + l s mv0 up
+    + link ch mv0 mtu 1400
+    + link change mv0 down
+    - link replace mv0 type macvlan mode private
+    - link frobnicate mv0
+    - frobnicate show
+    + link d mv0
+    + link delete mv1
+";
 
 const EVERY_MODE: &str = "
     + link add link lan0 name mv0 type macvlan mode private

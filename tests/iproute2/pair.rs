@@ -109,7 +109,7 @@ impl Pair {
     pub(crate) fn ours(line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["link", "add", ref rest @ ..] => {
+            ["link" | "l", "add" | "a", ref rest @ ..] => {
                 format!("link add down allmulticast off {}", rest.join(" "))
             }
             ["link", "set", name, ref rest @ ..] if LOWERS.contains(&name) => {

@@ -75,6 +75,13 @@ fn text_is_ip_s() {
             }
         }
     }
+    // JSON has ip's keys in ip's order, and then one of ours.
+    for (line, first) in [("-j link show mv1", "\"link\":"), ("-j -br link show mv1", "[{")] {
+        let after = |text: &str| text.split_once(first).unwrap().1.to_owned();
+        let (ip, mvctl) = (after(&pair.ip(line).out), after(&pair.mvctl(line).out));
+        let (common, own) = mvctl.split_once(",\"mvswitch\":{").unwrap();
+        assert_eq!(format!("{common}}}]\n"), ip, "{line}: mvctl {own}");
+    }
     // Lists of links, in the order in which they were made.
     for line in ["-br link show type macvlan", "-br link show up type macvlan"] {
         let mine = lines(&pair.mvctl(line).out);
