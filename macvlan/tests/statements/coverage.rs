@@ -54,7 +54,7 @@ fn source(file: &str) -> String {
 fn every_statement_is_in_the_list_once() {
     let list = list();
     let sections: Vec<&str> = list.keys().map(String::as_str).collect();
-    assert_eq!(sections, ["elsewhere", "not-applicable", "not-yet", "tested"]);
+    assert_eq!(sections, ["elsewhere", "not-applicable", "tested"]);
     let mut listed: Vec<String> =
         list.values().flat_map(|section| section.keys().cloned()).collect();
     listed.sort();
@@ -124,19 +124,7 @@ fn tests_named_after_a_statement_are_listed() {
 #[test]
 fn what_is_not_tested_has_a_reason() {
     let list = list();
-    for (id, reason) in list["not-applicable"].iter().chain(&list["not-yet"]) {
+    for (id, reason) in &list["not-applicable"] {
         assert!(reason.split_whitespace().count() >= 3, "{id}: {reason:?} is no reason");
     }
-}
-
-#[test]
-fn what_is_not_yet_there_has_not_come_meanwhile() {
-    let missing = "mvctl link add and set do not exist yet";
-    for (id, reason) in &list()["not-yet"] {
-        assert!(reason.starts_with(missing), "{id}: nobody would notice that it has come");
-    }
-    let mvctl = source("mvctl/src/main.rs");
-    let words: Vec<&str> = mvctl.lines().map(str::trim).collect();
-    let come = words.iter().any(|word| ["Add", "Set"].iter().any(|verb| word.starts_with(verb)));
-    assert!(!come, "mvctl has the commands now: test the statements under [not-yet]");
 }
