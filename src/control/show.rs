@@ -72,9 +72,9 @@ pub(super) fn link(registry: &Registry, driver: &Driver, index: Index) -> Option
         ifindex: facts.index.number(),
         link: lower_facts.spec.name.clone(),
         ifname: facts.name.clone(),
-        flags: flags(facts.up, lower_facts.passes(), facts.promisc, facts.allmulti),
+        flags: link_flags(facts, lower_facts),
         mtu: facts.mtu,
-        qdisc: if facts.up { "noqueue" } else { "noop" }.to_owned(),
+        qdisc: if facts.been_up { "noqueue" } else { "noop" }.to_owned(),
         operstate: driver.oper_state(facts).name().to_owned(),
         linkmode: "DEFAULT".to_owned(),
         group: "default".to_owned(),
@@ -92,6 +92,13 @@ pub(super) fn link(registry: &Registry, driver: &Driver, index: Index) -> Option
         stats64: stats_of_link(&totals),
         mvswitch: extra(facts, link, &totals, &lower.port.stats.totals()),
     })
+}
+
+/// With what `ip` adds for a link whose lower is down.
+fn link_flags(link: &driver::Link, lower: &driver::Lower) -> Vec<String> {
+    let mut flags = flags(link.up, lower.passes(), link.promisc, link.allmulti);
+    flags.extend((!lower.spec.up).then(|| "M-DOWN".to_owned()));
+    flags
 }
 
 /// In the order in which `ip` prints them.

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::common::{PATIENCE, Switch, pause, run, wait_until};
 use super::linkwatch::Linkwatch;
-use super::shown::{Known, State};
+use super::shown::State;
 
 /// The lowers of both sides.
 const LOWERS: [&str; 2] = ["lan0", "lan1"];
@@ -65,7 +65,6 @@ pub(crate) struct Pair {
     switch: Switch,
     mvctl: PathBuf,
     linkwatch: Linkwatch,
-    pub(crate) known: Known,
 }
 
 impl Pair {
@@ -99,7 +98,7 @@ impl Pair {
         let mvctl = std::path::Path::new(env!("CARGO_BIN_EXE_mvswitch")).with_file_name("mvctl");
         assert!(mvctl.exists(), "no mvctl: type cargo build --profile peers");
         let linkwatch = Linkwatch::open();
-        let mut pair = Self { switch, mvctl, linkwatch, known: Known::default() };
+        let mut pair = Self { switch, mvctl, linkwatch };
         wait_until("carrier on both sides", PATIENCE, || pair.compare().1.is_empty());
         pair
     }
@@ -188,7 +187,7 @@ impl Pair {
 
     fn compare(&mut self) -> (State, Vec<String>) {
         let [theirs, ours] = self.states();
-        let differences = theirs.differences(&ours, &mut self.known);
+        let differences = theirs.differences(&ours);
         (theirs, differences)
     }
 

@@ -28,43 +28,6 @@ const GIVEN: &str = "02:00:00:00:";
 /// What is compared of a lower: it is a device of another kind on each side.
 const OF_A_LOWER: &[&str] = &["mtu", "address", "operstate", "flags"];
 
-/// Differences that are known, and which of them have been met.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    met: BTreeSet<&'static str>,
-}
-
-impl Known {
-    const QDISC: &'static str =
-        "qdisc of a link that has been up and is down: ip noqueue, mvctl noop";
-    const M_DOWN: &'static str =
-        "flags of a link whose lower is down: ip has M-DOWN, mvctl has not";
-
-    fn explains(&mut self, key: &str, theirs: &Value, ours: &Value) -> bool {
-        let known = match key {
-            "qdisc" if *theirs == "noqueue" && *ours == "noop" => Self::QDISC,
-            "flags" if *theirs == with(ours, "M-DOWN") => Self::M_DOWN,
-            _ => return false,
-        };
-        self.met.insert(known);
-        true
-    }
-
-    /// What is known and has not been met is no more.
-    #[track_caller]
-    pub(crate) fn settle(&self) {
-        for known in [Self::QDISC, Self::M_DOWN] {
-            assert!(self.met.contains(known), "this is no more, delete it: {known}");
-        }
-    }
-}
-
-fn with(list: &Value, last: &str) -> Value {
-    let mut list = list.clone();
-    list.as_array_mut().unwrap().push(json!(last));
-    list
-}
-
 /// All that is compared, by name and by key.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
@@ -98,7 +61,7 @@ impl State {
     }
 
     /// Where this one, the kernel's, differs from ours.
-    pub(crate) fn differences(&self, ours: &Self, known: &mut Known) -> Vec<String> {
+    pub(crate) fn differences(&self, ours: &Self) -> Vec<String> {
         let mut found = Vec::new();
         for (theirs, ours) in [(&self.links, &ours.links), (&self.lowers, &ours.lowers)] {
             let names: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
@@ -112,7 +75,7 @@ impl State {
                 for key in keys {
                     let [theirs, ours] =
                         [theirs, ours].map(|all| all.get(key).cloned().unwrap_or_default());
-                    if theirs != ours && !known.explains(key, &theirs, &ours) {
+                    if theirs != ours {
                         found.push(format!("{name} {key}: ip {theirs}, mvctl {ours}"));
                     }
                 }

@@ -166,7 +166,8 @@ impl Driver {
         if let Some(lower) = self.lower(link.lower).filter(|lower| !lower.is_passthru()) {
             self.check_clash(lower, index, &link.own_addresses().collect())?;
         }
-        self.link_mut(index)?.up = true;
+        let link = self.link_mut(index)?;
+        (link.up, link.been_up) = (true, true);
         Ok(())
     }
 

@@ -120,6 +120,7 @@ impl Driver {
             addresses: BTreeSet::new(),
             mtu,
             up: false,
+            been_up: false,
             promisc: false,
             allmulti: false,
             groups: BTreeSet::new(),

@@ -206,6 +206,8 @@ pub struct Link {
     pub mtu: u32,
     /// Administratively up.
     pub up: bool,
+    /// It has been up, which the kernel's dumps show.
+    pub been_up: bool,
     /// Hears all groups and makes the lower promiscuous.
     pub promisc: bool,
     /// Hears all groups.
