@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -200,6 +200,42 @@ fn a_thousand_links_come_and_go_and_leave_nothing_behind() {
     has_not_grown(&switch, kilobytes);
     drop(line);
     flow.finish(&switch);
+    switch.stop();
+}
+
+/// What one deletes, another can take over in the next step, but not in the same:
+/// that is said at once, for waiting would not help.
+#[test]
+fn a_socket_or_device_changes_hands_step_by_step() {
+    let switch = Switch::start(flow::CONFIG);
+    let device = "net_null5,no-rx=1";
+    let add = |name: &str, params: Value| {
+        let mut call = add(name);
+        call["params"].as_object_mut().unwrap().extend(params.as_object().unwrap().clone());
+        call
+    };
+    switch.rpc("link.add", add("d1", json!({"device": device}))["params"].clone());
+    let host =
+        |link: &str| json!({"method": "host.add", "params": {"link": link, "device": device}});
+    for requests in [
+        json!([del("mv1"), add("mv2", json!({"socket": "mv1.sock"}))]),
+        json!([del("d1"), add("d2", json!({"device": device}))]),
+        json!([del("d2"), host("lan0")]),
+    ] {
+        let (before, asked) = (state(&switch), Instant::now());
+        let batch = json!({"requests": requests, "atomic": true});
+        let error = switch.try_rpc("batch", batch).unwrap_err();
+        assert_eq!((errno(&error), &error["data"]["index"]), ("EBUSY", &json!(1)), "{error}");
+        assert!(error["message"].as_str().unwrap().contains("in an earlier one"), "{error}");
+        assert!(asked.elapsed() < Duration::from_secs(1), "it waited {:?}", asked.elapsed());
+        assert_eq!(state(&switch), before);
+        let done = switch.rpc("batch", json!({ "requests": requests }));
+        assert!(
+            done["results"].as_array().unwrap().iter().all(|it| it.get("error").is_none()),
+            "{done}"
+        );
+    }
+    assert_eq!(lower(&switch, "lan0")["mvswitch"]["host"], device);
     switch.stop();
 }
 
