@@ -8,6 +8,7 @@
 #   kernel      the kernel's own macvlan beside ours: deliveries, operations, counters
 #   control     build and start errors, links over the control socket, the demo
 #   iproute2    the same commands to ip and to mvctl, field by field
+#   live        the control plane under traffic: reload, batches, races, abuse, rights
 #   lowers      modes, filters, events, hosts and VLANs of the running switch
 #   guests      testpmd guests: accounts, restarts, crashes, churn
 #   namespace   a host in a network namespace behind a real lower device
@@ -27,11 +28,11 @@ source scripts/install.sh
 LIMIT=900
 
 stages=("$@")
-((${#stages[@]})) || stages=(fast dpdk kernel control iproute2 lowers guests namespace qemu nic prometheus run)
+((${#stages[@]})) || stages=(fast dpdk kernel control iproute2 live lowers guests namespace qemu nic prometheus run)
 for stage in "${stages[@]}"; do
     case $stage in
-        fast | dpdk | kernel | control | iproute2 | lowers | guests | namespace | qemu | nic | prometheus | run) ;;
-        *) sed -n '2,21s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        fast | dpdk | kernel | control | iproute2 | live | lowers | guests | namespace | qemu | nic | prometheus | run) ;;
+        *) sed -n '2,22s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
 done
 
@@ -60,7 +61,7 @@ command_of() {
     case $1 in
         fast) echo scripts/check.sh ;;
         control) echo "black_box build start control" ;;
-        dpdk | kernel | iproute2 | lowers | guests | namespace | prometheus) echo "black_box $1" ;;
+        dpdk | kernel | iproute2 | live | lowers | guests | namespace | prometheus) echo "black_box $1" ;;
         qemu) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box qemu" ;;
         nic) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL-standard' standard && black_box nic" ;;
         run) echo scripts/run.sh --once ;;

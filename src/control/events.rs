@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering;
 
 use macvlan::driver::{Driver, Event, Index};
 use macvlan::errno::Refusal;
+use macvlan::mac::MacAddr;
 use macvlan::notifier::Context;
 use mvctl::proto::RpcError;
 
 use super::commit::refused;
+use super::registry::Lower;
 use super::transaction::Transaction;
 use super::{Control, Outcome};
 
@@ -85,10 +87,14 @@ impl Control {
     pub(super) fn addresses_follow(&self, change: &mut Transaction) -> Outcome<()> {
         let address = |driver: &Driver, index| driver.lower(index).map(|it| it.spec.address);
         let vlans = self.registry.lowers.iter().filter(|lower| lower.config.address.is_none());
-        let vlans: Vec<(Index, Index)> =
-            vlans.filter_map(|vlan| Some((vlan.index, vlan.carrier?))).collect();
-        for (vlan, carrier) in vlans {
-            let before = address(self.registry.driver(), carrier);
+        // One that is as new as this change began with what its carrier had then.
+        let began = |vlan: &Lower| match self.registry.driver().lower(vlan.index) {
+            Some(_) => address(self.registry.driver(), vlan.carrier?),
+            None => Some(vlan.address),
+        };
+        let vlans: Vec<(Index, Index, Option<MacAddr>)> =
+            vlans.filter_map(|vlan| Some((vlan.index, vlan.carrier?, began(vlan)))).collect();
+        for (vlan, carrier, before) in vlans {
             let now = address(&change.next.driver, carrier);
             if let Some(now) = now.filter(|_| now != before)
                 && address(&change.next.driver, vlan) == before

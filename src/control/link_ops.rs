@@ -231,7 +231,7 @@ impl Control {
                 "{} is that of a link which the same request deletes: delete it in an earlier one",
                 resource(&link.endpoint)
             );
-            return Err(Hindrance::Closing(RpcError::ebusy(message)));
+            return Err(Hindrance::Leaving(RpcError::ebusy(message)));
         };
         let mut heir = fits.clone();
         heir.random_address = link.random_address;

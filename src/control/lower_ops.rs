@@ -138,12 +138,15 @@ impl Control {
         }
         if let Some(holder) = self.holder_of(resource) {
             let whose = self.name_of(&change.next.driver, holder);
-            let error = RpcError::eaddrinuse(format!("device {resource} belongs to {whose}"));
-            return Err(if change.lets_go(holder) {
-                Hindrance::Closing(error)
-            } else {
-                error.into()
-            });
+            if change.lets_go(holder) {
+                return Err(Hindrance::Leaving(RpcError::ebusy(format!(
+                    "device {resource} is that of {whose}, which the same request deletes: \
+                     delete it in an earlier one"
+                ))));
+            }
+            return Err(
+                RpcError::eaddrinuse(format!("device {resource} belongs to {whose}")).into()
+            );
         }
         if self.publisher.is_closing(resource) {
             let message = format!("{resource} is still being closed: try again");

@@ -197,12 +197,12 @@ impl Control {
         let Some(link) = self.registry.links.get_mut(&index) else { return };
         // In this order: what changes after the look is told by another message.
         let changed = link.follow_guest(self.publisher.workers());
-        let connected = link.port.carrier();
+        let connected = link.has_guest();
         let returned = link.connections() > 1;
         if changed {
             self.tell(index, Event::Peer { connected, returned });
+            self.tell_of_guest(index);
         }
-        self.tell_of_guest(index);
         self.registry.refresh_inventory(self.publisher.workers());
     }
 }

@@ -95,12 +95,17 @@ impl Control {
             }
         }
         for facts in now.links() {
-            if before.link(facts.index).is_none() {
-                events.push(("add", link(now, facts.index)));
-            } else if !now.shares_link(before, facts.index)
-                || passes(before, facts.lower) != passes(now, facts.lower)
-            {
-                events.push(("set", link(now, facts.index)));
+            let index = facts.index;
+            match before.link(index) {
+                None => events.push(("add", link(now, index))),
+                // One that was touched need not be another for it.
+                Some(former)
+                    if !now.shares_link(before, index) && former != facts
+                        || passes(before, facts.lower) != passes(now, facts.lower) =>
+                {
+                    events.push(("set", link(now, index)));
+                }
+                Some(_) => {}
             }
         }
         for (change, event) in events {

@@ -62,6 +62,8 @@ pub(super) struct Link {
     dirty: Arc<Dirty>,
     /// What the worker's waker watches for it.
     watched: Option<Arc<OwnedFd>>,
+    /// The number of the connection whose guest was there at the last look.
+    guest: Option<u64>,
 }
 
 impl Lower {
@@ -114,7 +116,15 @@ impl Host {
 
 impl Link {
     pub(super) fn new(endpoint: Endpoint, port: Port, dirty: Arc<Dirty>, worker: u16) -> Self {
-        Self { endpoint, port: Arc::new(port), worker, random_address: false, dirty, watched: None }
+        Self {
+            endpoint,
+            port: Arc::new(port),
+            worker,
+            random_address: false,
+            dirty,
+            watched: None,
+            guest: None,
+        }
     }
 
     /// Lets its port's events come under this number.
@@ -146,7 +156,14 @@ impl Link {
             waker.wake();
         }
         self.watched = kick;
-        !same
+        // Whoever only replaced the descriptor neither came nor went.
+        let guest = port.connected().then(|| port.connections());
+        guest != std::mem::replace(&mut self.guest, guest)
+    }
+
+    /// A guest was there when it was looked at last.
+    pub(super) fn has_guest(&self) -> bool {
+        self.guest.is_some()
     }
 
     /// Guests that have connected.

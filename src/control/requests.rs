@@ -127,9 +127,9 @@ impl Control {
                 self.abandon(change);
                 match hindrance {
                     Hindrance::Closing(_) if patient => Progress::Later(Work::Single(request)),
-                    Hindrance::Closing(error) | Hindrance::Refused(error) => {
-                        Progress::Answer(Err(error))
-                    }
+                    Hindrance::Closing(error)
+                    | Hindrance::Leaving(error)
+                    | Hindrance::Refused(error) => Progress::Answer(Err(error)),
                 }
             }
         }
@@ -150,9 +150,9 @@ impl Control {
                             force: false,
                             results: Vec::new(),
                         }),
-                        Hindrance::Closing(error) | Hindrance::Refused(error) => {
-                            Progress::Answer(Err(error.of_batch(index)))
-                        }
+                        Hindrance::Closing(error)
+                        | Hindrance::Leaving(error)
+                        | Hindrance::Refused(error) => Progress::Answer(Err(error.of_batch(index))),
                     };
                 }
             }
@@ -178,11 +178,15 @@ impl Control {
         for request in requests.iter().skip(first) {
             match self.change(&mut change, request) {
                 Ok(result) => results.push(Tried::Result(result)),
-                Err(Hindrance::Closing(_)) if patient => {
+                Err(Hindrance::Closing(_) | Hindrance::Leaving(_)) if patient => {
                     later = true;
                     break;
                 }
-                Err(Hindrance::Closing(error) | Hindrance::Refused(error)) => {
+                Err(
+                    Hindrance::Closing(error)
+                    | Hindrance::Leaving(error)
+                    | Hindrance::Refused(error),
+                ) => {
                     results.push(Tried::Error(error));
                     if !force {
                         break;
@@ -222,7 +226,11 @@ impl Control {
             let mut change = self.begin();
             let done = match self.change(&mut change, request) {
                 Ok(result) => self.finish(change).map(|closed| (result, closed)),
-                Err(Hindrance::Closing(error) | Hindrance::Refused(error)) => {
+                Err(
+                    Hindrance::Closing(error)
+                    | Hindrance::Leaving(error)
+                    | Hindrance::Refused(error),
+                ) => {
                     self.abandon(change);
                     Err(error)
                 }

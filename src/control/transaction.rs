@@ -47,11 +47,14 @@ pub(super) enum Hindrance {
     Refused(RpcError),
     /// Not yet: the socket or device is still being closed for a predecessor.
     Closing(RpcError),
+    /// The socket or device belongs to what the same change deletes: it is free
+    /// once that has happened, and no sooner.
+    Leaving(RpcError),
 }
 
 impl Hindrance {
     fn error(&self) -> &RpcError {
-        let (Self::Refused(error) | Self::Closing(error)) = self;
+        let (Self::Refused(error) | Self::Closing(error) | Self::Leaving(error)) = self;
         error
     }
 

@@ -79,9 +79,36 @@ impl Switch {
         self.runtime_dir().join(name)
     }
 
+    /// The file it was started with.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.directory.path().join("test.toml")
+    }
+
+    /// Where metrics are served.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.metrics
+    }
+
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Tells it something by a signal.
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// True once it has ended by itself, with success.
+    #[track_caller]
+    pub(crate) fn has_ended(mut self) -> bool {
+        self.process.ended(STOP).is_some_and(|status| status.success())
+    }
+
+    /// What it has said on standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.stderr()
     }
 
     /// What it has said on standard output so far.

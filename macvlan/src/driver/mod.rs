@@ -186,7 +186,7 @@ impl Lower {
 }
 
 /// A macvlan link.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its number.
     pub index: Index,
