@@ -283,10 +283,11 @@ fn the_examples_of_man_pages_work() {
 #[test]
 fn what_the_readme_mentions_is_understood() {
     let text = read("README.md");
+    let terminal = Terminal::new();
     let mut seen = 0;
     for span in text.split("```").step_by(2).flat_map(|prose| prose.split('`').skip(1).step_by(2)) {
         if let Some(words) = span.strip_prefix("mvctl ") {
-            let mut mvctl = Terminal::new().program("mvctl");
+            let mut mvctl = terminal.program("mvctl");
             let status = mvctl.args(words.split_whitespace()).output().unwrap().status;
             // There is no switch and no such file; wrong words would be seen before that.
             assert!(matches!(status.code(), Some(0 | 1 | 3)), "{span}: {status}");

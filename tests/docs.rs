@@ -140,12 +140,11 @@ fn methods() -> String {
             None => &schema["params"],
         };
         let required = params["required"].as_array().cloned().unwrap_or_default();
-        let mut names: Vec<String> = Vec::new();
-        for name in params["properties"].as_object().into_iter().flat_map(|it| it.keys()) {
-            let needed = required.iter().any(|it| it == name);
-            names.push(if needed { name.clone() } else { format!("[{name}]") });
-        }
-        names.sort_by_key(|name| name.starts_with('['));
+        let mut names: Vec<&str> = required.iter().filter_map(Value::as_str).collect();
+        let all = params["properties"].as_object().into_iter().flat_map(|it| it.keys());
+        let others: Vec<&str> = all.map(|it| &**it).filter(|it| !names.contains(it)).collect();
+        let others: Vec<String> = others.iter().map(|name| format!("[{name}]")).collect();
+        names.extend(others.iter().map(|name| &**name));
         let read = if method.access == Access::Read { " (read)" } else { "" };
         roff += &format!(".TP\n.B {}\n", plain(method.name));
         if !names.is_empty() {
