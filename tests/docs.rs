@@ -76,12 +76,16 @@ fn generated() -> BTreeMap<PathBuf, String> {
 /// What is written by hand for a page, and in it what is not.
 fn by_hand(page: &str) -> Option<String> {
     let text = fs::read_to_string(root().join(format!("man/sections/{page}.roff"))).ok()?;
-    let fill: [(&str, fn() -> String); 3] =
-        [("KEYS", keys), ("METHODS", methods), ("REASONS", reasons)];
-    Some(fill.into_iter().fold(text, |text, (name, fill)| {
-        let place = format!(".\\\" {name}\n");
-        if text.contains(&place) { text.replace(&place, &fill()) } else { text }
-    }))
+    let mut filled = String::new();
+    for line in text.lines() {
+        match line {
+            ".\\\" KEYS" => filled += &keys(),
+            ".\\\" METHODS" => filled += &methods(),
+            ".\\\" REASONS" => filled += &reasons(),
+            line => filled += &format!("{line}\n"),
+        }
+    }
+    Some(filled)
 }
 
 /// The config's sections and keys, as its schema has them.
