@@ -23,7 +23,7 @@ use tempfile::TempDir;
 /// Commands that are not run here, by how they begin, and why. Those of mvswitch
 /// must still be understood by it.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("mvswitch demo", "real pings, which a busy machine delays; stage `run` has them"),
+    ("mvswitch demo", "pings in every mode for some ten seconds; tests/control.rs has it"),
     ("mvswitch doctor", "what it finds is this machine's; tests/doctor.rs has it"),
     ("mvswitch import", "needs root and macvlan links of the kernel; tests/import.rs has them"),
 ];

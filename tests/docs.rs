@@ -331,10 +331,8 @@ fn every_command_has_a_page_and_hidden_ones_have_none() {
         let usage = format!("\nmvswitch{} ", name.replace('-', " "));
         assert!(name.is_empty() || page.contains(&usage), "{usage}: {page}");
     }
-    let main = &files[Path::new("man/mvswitch.1")];
-    for heading in ["\"EXIT STATUS\"", "FILES", "ENVIRONMENT", "EXAMPLES"] {
-        assert!(main.contains(&format!(".SH {heading}\n")), "{heading}");
-    }
+    let link = &files[Path::new("man/mvctl-link-add.1")];
+    assert!(link.contains("\nmvctl link add link LOWER "), "{link}");
     for (path, text) in &files {
         assert!(!text.contains("demo-guest") && !text.contains("demo\\-guest"), "{path:?}");
         assert!(!text.contains(env!("MVSWITCH_REVISION")), "{path:?} changes with every commit");
@@ -346,7 +344,10 @@ fn pages_have_the_sections_that_readers_look_for() {
     let files = generated();
     for (page, headings) in [
         ("mvctl.1", &["\"EXIT STATUS\"", "FILES", "ENVIRONMENT", "EXAMPLES"][..]),
-        ("mvswitch.1", &["\"EXIT STATUS\"", "FILES", "ENVIRONMENT", "SIGNALS", "\"DROP REASONS\""]),
+        (
+            "mvswitch.1",
+            &["\"EXIT STATUS\"", "FILES", "ENVIRONMENT", "SIGNALS", "\"DROP REASONS\"", "EXAMPLES"],
+        ),
         ("mvswitch.toml.5", &["NAME", "\"[[macvlan]]\"", "\"[control]\"", "EXAMPLES"]),
         ("mvswitch-control.7", &["NAME", "ERRORS", "BATCHES", "EVENTS", "METHODS"]),
     ] {
