@@ -19,7 +19,8 @@ step cargo clippy --workspace --all-targets -- -D warnings
 # Which floor imports from which, and where unsafe code lives.
 step cargo test --test floors
 step cargo test -p macvlan -p mvctl
-step cargo test --lib --test config
+# Man pages and completions are those of the programs.
+step cargo test --lib --test config --test docs
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps
 
 # mvctl must run on a machine without DPDK.

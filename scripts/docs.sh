@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes man pages (man/*.1) and shell completions (completions/) anew, from the
+# Writes man pages (man/) and shell completions (completions/) anew, from the
 # commands' definitions and man/sections. A test fails where they are out of step.
 #
 #   scripts/docs.sh

@@ -10,8 +10,8 @@
 # Headers and the library (with every driver), libclang for the bindings.
 BUILD_PACKAGES=(libdpdk-dev libclang-dev clang pkg-config gcc libc6-dev)
 
-# testpmd, guests under QEMU, network namespaces, promtool.
-TEST_PACKAGES=(dpdk-dev qemu-system-x86 busybox-static cpio iproute2 ethtool prometheus)
+# testpmd, guests under QEMU, network namespaces, promtool, what README types.
+TEST_PACKAGES=(dpdk-dev qemu-system-x86 busybox-static cpio iproute2 ethtool prometheus curl jq socat)
 
 # need PACKAGE...: installs those that are missing, or says how.
 need() {

@@ -6,7 +6,7 @@
 #   fast        scripts/check.sh: form, lints, floors, docs, quick tests
 #   dpdk        the safe layer over DPDK, in processes of its own
 #   kernel      the kernel's own macvlan beside ours: deliveries, operations, counters
-#   control     build and start errors, links over the control socket, the demo
+#   control     build and start errors, the control socket, every command of README and man pages
 #   iproute2    the same commands to ip and to mvctl, field by field
 #   live        the control plane under traffic: reload, batches, races, abuse, rights
 #   lowers      modes, filters, events, hosts and VLANs of the running switch
@@ -60,7 +60,7 @@ export -f black_box
 command_of() {
     case $1 in
         fast) echo scripts/check.sh ;;
-        control) echo "black_box build start control" ;;
+        control) echo "black_box build start control commands doctor import" ;;
         dpdk | kernel | iproute2 | live | lowers | guests | namespace | prometheus) echo "black_box $1" ;;
         qemu) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box qemu" ;;
         nic) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL-standard' standard && black_box nic" ;;

@@ -3,7 +3,9 @@
 //!
 //! `scripts/docs.sh` writes them anew (it sets `MVSWITCH_BLESS=1`); without that
 //! a test fails where one differs. What clap does not know (exit status, files,
-//! environment, examples) is written by hand in `man/sections`.
+//! environment, examples) is written by hand in `man/sections`; keys of the config,
+//! methods of the control socket and reasons of drops come from the types. That
+//! the examples run is for `tests/commands.rs` to say.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -11,10 +13,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
-use clap::{Command, CommandFactory, Parser};
+use clap::{Command, CommandFactory};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
+use macvlan::drop::DropReason;
+use mvctl::proto::{Access, METHODS};
 use mvswitch::cli::args::Args;
+use mvswitch::config::{Config, schema};
+use serde_json::Value;
+
+/// Pages that are of no command: name, section, what it is.
+const PAGES: &[(&str, &str, &str)] = &[
+    ("mvswitch.toml", "5", "config of mvswitch"),
+    ("mvswitch-control", "7", "control socket of mvswitch"),
+];
+
+/// Sections of the config, what everybody needs first.
+const SECTIONS: &[&str] =
+    &["lower", "macvlan", "host", "switch", "cores", "eal", "control", "metrics"];
 
 /// The programs that have pages and completions.
 fn programs() -> Vec<Command> {
@@ -45,7 +61,129 @@ fn generated() -> BTreeMap<PathBuf, String> {
         pages.build();
         page(&pages, &name, &mut files);
     }
+    for (name, section, about) in PAGES {
+        let version = env!("CARGO_PKG_VERSION");
+        let head =
+            format!(".TH {name} {section} \"\" \"mvswitch {version}\" \"mvswitch manual\"\n");
+        let text = head
+            + &format!(".SH NAME\n{} \\- {about}\n", plain(name))
+            + &by_hand(&format!("{name}.{section}")).unwrap();
+        files.insert(PathBuf::from(format!("man/{name}.{section}")), tidy(text.into_bytes()));
+    }
     files
+}
+
+/// What is written by hand for a page, and in it what is not.
+fn by_hand(page: &str) -> Option<String> {
+    let text = fs::read_to_string(root().join(format!("man/sections/{page}.roff"))).ok()?;
+    let mut filled = String::new();
+    for line in text.lines() {
+        match line {
+            ".\\\" KEYS" => filled += &keys(),
+            ".\\\" METHODS" => filled += &methods(),
+            ".\\\" REASONS" => filled += &reasons(),
+            line => filled += &format!("{line}\n"),
+        }
+    }
+    Some(filled)
+}
+
+/// The config's sections and keys, as its schema has them.
+fn keys() -> String {
+    let schema = schema();
+    let definitions = schema["definitions"].as_object().unwrap();
+    assert_eq!(definitions.len(), SECTIONS.len(), "{:?}", definitions.keys());
+    let mut roff = String::new();
+    for name in SECTIONS {
+        let section = &definitions[*name];
+        let array = schema["properties"][name]["type"] == "array";
+        let heading = if array { format!("[[{name}]]") } else { format!("[{name}]") };
+        roff += &format!(".SH \"{heading}\"\n{}\n", prose(&section["description"]));
+        let required = section["required"].as_array().cloned().unwrap_or_default();
+        let mut keys: Vec<_> = section["properties"].as_object().unwrap().iter().collect();
+        keys.sort_by_key(|(key, _)| {
+            required.iter().position(|it| it == *key).unwrap_or(usize::MAX)
+        });
+        for (key, value) in keys {
+            let needed = if required.iter().any(|it| it == key) { ", required" } else { "" };
+            let default = match &value["default"] {
+                Value::Null => String::new(),
+                default => format!(", default {}", plain(&default.to_string())),
+            };
+            let about = prose(&value["description"]);
+            roff += &format!(
+                ".TP\n.B {}\n{}{needed}{default}\n.br\n{about}\n",
+                plain(key),
+                kind(value)
+            );
+        }
+    }
+    roff
+}
+
+/// What may stand for a key.
+fn kind(value: &Value) -> String {
+    if let Some(words) = value["enum"].as_array() {
+        let words: Vec<String> = words.iter().map(|word| plain(&word.to_string())).collect();
+        return words.join(" | ");
+    }
+    match (value["type"].as_str().unwrap(), &value["minimum"], &value["maximum"]) {
+        ("array", ..) => "array of strings".to_owned(),
+        ("integer", least, most) => plain(&format!("integer from {least} to {most}")),
+        (kind, ..) => kind.to_owned(),
+    }
+}
+
+/// The control socket's methods, as its types have them.
+fn methods() -> String {
+    let schema = mvctl::schema::control();
+    let mut roff = String::new();
+    for (method, schema) in METHODS.iter().zip(schema["methods"].as_array().unwrap()) {
+        let params = match schema["params"]["$ref"].as_str() {
+            Some(name) => &schema_of(name),
+            None => &schema["params"],
+        };
+        let required = params["required"].as_array().cloned().unwrap_or_default();
+        let mut names: Vec<&str> = required.iter().filter_map(Value::as_str).collect();
+        let all = params["properties"].as_object().into_iter().flat_map(|it| it.keys());
+        let others: Vec<&str> = all.map(|it| &**it).filter(|it| !names.contains(it)).collect();
+        let others: Vec<String> = others.iter().map(|name| format!("[{name}]")).collect();
+        names.extend(others.iter().map(|name| &**name));
+        let read = if method.access == Access::Read { " (read)" } else { "" };
+        roff += &format!(".TP\n.B {}\n", plain(method.name));
+        if !names.is_empty() {
+            roff += &format!(".I {}\n.br\n", names.join(" "));
+        }
+        roff += &format!("{}{read}\n", prose(&method.about.into()));
+    }
+    roff
+}
+
+fn schema_of(reference: &str) -> Value {
+    let name = reference.rsplit('/').next().unwrap();
+    mvctl::schema::control()["$defs"][name].clone()
+}
+
+/// Why frames are dropped, as the counters have it.
+fn reasons() -> String {
+    let reason = |reason: &DropReason| {
+        format!(".TP\n.B {}\n{}\n", plain(reason.name()), prose(&reason.help().into()))
+    };
+    DropReason::ALL.iter().map(reason).collect()
+}
+
+/// Words that roff leaves alone.
+fn plain(words: &str) -> String {
+    words.replace('\\', "\\e").replace('-', "\\-")
+}
+
+/// A sentence of a doc comment: what is between backquotes is bold.
+fn prose(text: &Value) -> String {
+    let text = plain(text.as_str().unwrap());
+    let spans = text.split('`').enumerate();
+    spans
+        .map(|(at, span)| if at % 2 == 1 { format!("\\fB{span}\\fR") } else { span.to_owned() })
+        .collect()
 }
 
 /// The command as users see it: without what is hidden.
@@ -80,7 +218,7 @@ fn page(command: &Command, program: &str, files: &mut BTreeMap<PathBuf, String>)
         format!(".TH {name} 1 \"\" \"{program} {version}\" \"mvswitch manual\"\n").into_bytes();
     man.render_name_section(&mut text).unwrap();
     text.extend(section("SYNOPSIS", &synopsis(command)).into_bytes());
-    let by_hand = fs::read_to_string(root().join(format!("man/sections/{name}.roff"))).ok();
+    let by_hand = by_hand(&name);
     // What comes before its first heading is the description.
     let by_hand = by_hand.as_deref().and_then(|text| text.split_once(".SH "));
     match by_hand {
@@ -193,10 +331,8 @@ fn every_command_has_a_page_and_hidden_ones_have_none() {
         let usage = format!("\nmvswitch{} ", name.replace('-', " "));
         assert!(name.is_empty() || page.contains(&usage), "{usage}: {page}");
     }
-    let main = &files[Path::new("man/mvswitch.1")];
-    for heading in ["\"EXIT STATUS\"", "FILES", "ENVIRONMENT", "EXAMPLES"] {
-        assert!(main.contains(&format!(".SH {heading}\n")), "{heading}");
-    }
+    let link = &files[Path::new("man/mvctl-link-add.1")];
+    assert!(link.contains("\nmvctl link add link LOWER "), "{link}");
     for (path, text) in &files {
         assert!(!text.contains("demo-guest") && !text.contains("demo\\-guest"), "{path:?}");
         assert!(!text.contains(env!("MVSWITCH_REVISION")), "{path:?} changes with every commit");
@@ -204,23 +340,40 @@ fn every_command_has_a_page_and_hidden_ones_have_none() {
 }
 
 #[test]
-fn examples_of_the_pages_are_commands_that_parse() {
-    let page = &generated()[Path::new("man/mvswitch.1")];
-    let mut examples = 0;
-    for block in page.split(".EX\n").skip(1) {
-        for line in block.split(".EE").next().unwrap().lines() {
-            let line = line.replace("\\-", "-");
-            let words: Vec<&str> = line.split_whitespace().collect();
-            if let Err(error) = Args::try_parse_from(&words) {
-                panic!("{line}: {error}");
-            }
-            if let Some(at) = words.iter().position(|word| *word == "-c") {
-                assert!(root().join(words[at + 1]).exists(), "{line}");
-            }
-            examples += 1;
+fn pages_have_the_sections_that_readers_look_for() {
+    let files = generated();
+    for (page, headings) in [
+        ("mvctl.1", &["\"EXIT STATUS\"", "FILES", "ENVIRONMENT", "EXAMPLES"][..]),
+        (
+            "mvswitch.1",
+            &["\"EXIT STATUS\"", "FILES", "ENVIRONMENT", "SIGNALS", "\"DROP REASONS\"", "EXAMPLES"],
+        ),
+        ("mvswitch.toml.5", &["NAME", "\"[[macvlan]]\"", "\"[control]\"", "EXAMPLES"]),
+        ("mvswitch-control.7", &["NAME", "ERRORS", "BATCHES", "EVENTS", "METHODS"]),
+    ] {
+        let text = &files[&Path::new("man").join(page)];
+        for heading in headings {
+            assert!(text.contains(&format!(".SH {heading}\n")), "{page}: {heading}");
         }
     }
-    assert!(examples >= 5, "{examples} examples");
+    // What stands for something else has been filled in.
+    for (path, text) in &files {
+        assert!(!text.contains(".\\\" "), "{path:?}");
+    }
+}
+
+#[test]
+fn configs_that_the_page_shows_are_good() {
+    let page = &generated()[Path::new("man/mvswitch.toml.5")];
+    let mut seen = 0;
+    for block in page.split(".EX\n").skip(1) {
+        let text = block.split(".EE").next().unwrap().replace("\\-", "-");
+        if let Err(error) = Config::parse(&text, Path::new("example.toml")) {
+            panic!("{error}: {text}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 2, "{seen}");
 }
 
 #[test]
