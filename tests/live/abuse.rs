@@ -146,8 +146,12 @@ fn a_crowd_of_bad_clients_disturbs_neither_mvctl_nor_the_frames() {
     let mut switch = Switch::start(flow::CONFIG);
     let mut flow = Flow::start(&switch, &[]);
     let connect = || UnixStream::connect(switch.socket("control.sock")).unwrap();
+    // What is touched for the first time, of buffers and for a crowd, is no growth.
+    let crowd: Vec<UnixStream> = (0..CLIENTS).map(|_| connect()).collect();
     mvctl_works(&switch);
-    pause(Duration::from_millis(200));
+    drop(crowd);
+    (0..5).for_each(|_| flow.goes_on());
+    pause(Duration::from_millis(500));
     let (before, descriptors, kilobytes) = (state(&switch), switch.open_files(), memory(&switch));
     let bounded = |what: &str| {
         let open = switch.open_files();
