@@ -76,14 +76,11 @@ fn open(service: impl Service, options: Options) -> Result<Api, String> {
         tokio::spawn(rpc::serve(listener, rights, service));
         // Ends when told to, or when the owner is gone.
         _ = stopped.await;
-        // Answers that were given before, that to shutdown among them, still go
-        // out: whose they are was woken before this.
-        for _ in 0..2 {
-            tokio::task::yield_now().await;
-        }
     };
     let thread = std::thread::Builder::new().name("mv-api".to_owned()).spawn(move || {
         runtime.block_on(serve);
+        // A look into the user database that takes long is not waited for.
+        runtime.shutdown_background();
     });
     Ok(Api { stop, thread: thread.map_err(failed)?, _socket: socket })
 }

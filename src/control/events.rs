@@ -45,7 +45,11 @@ pub(super) fn log_event(before: &Driver, device: Index, event: &Event) {
         Event::ChangeAddr(mac) => tracing::info!(lower = %name, address = %mac, "address changed"),
         Event::Unregister => {
             let links: Vec<&str> = before.links_of(device).map(|link| &*link.name).collect();
-            tracing::warn!(lower = %name, "gone, and its links with it: {}", links.join(" "));
+            if links.is_empty() {
+                tracing::info!(lower = %name, "gone");
+            } else {
+                tracing::warn!(lower = %name, "gone, and its links with it: {}", links.join(" "));
+            }
         }
         Event::Up | Event::Down => tracing::info!(lower = %name, "set {event:?}"),
         _ => {}

@@ -36,7 +36,7 @@ fn links_follow_their_lower() {
     }
     let links = [link("g1", "lan0", ""), link("g2", "lan0", "mtu = 1400")].concat();
     let mut rig = Rig::start("", &links);
-    rig.switch.allow("device is gone, its links are deleted");
+    rig.switch.allow("gone, and its links with it");
     let (g1, g2) = (rig.address("g1"), rig.address("g2"));
     let frame = rig.frame(g2, g1);
     rig.expect("g1", &frame, &["g2"]);
@@ -351,7 +351,7 @@ fn vlans_are_lowers() {
     );
     run("ip", &["link", "set", &rig.veth.inner, "down"]);
     wait_until("no carrier", SOON, || rig.link("g2")["operstate"] == "LOWERLAYERDOWN");
-    rig.switch.allow("device is gone, its links are deleted");
+    rig.switch.allow("gone, and its links with it");
     run("ip", &["link", "del", &rig.veth.outer]);
     wait_until("the links to go", SOON, || rig.links().is_empty());
     rig.switch.stop();
