@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mvctl::proto::{
-    Access, BatchDone, Difference, INVALID_REQUEST, MethodDone, PARSE_ERROR, Request, RpcError,
+    Access, BatchDone, Difference, INVALID_REQUEST, Message, MethodDone, Request, RpcError, refusal,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -118,19 +118,9 @@ impl<S: Service> Client<S> {
 
     /// Carries out one line. `None` for a notification, which has no answer.
     async fn answer(&mut self, line: &[u8]) -> Option<String> {
-        let message: Value = match serde_json::from_slice(line) {
-            Ok(message) => message,
-            Err(error) => {
-                let error = RpcError::protocol(PARSE_ERROR, format!("not JSON: {error}"));
-                return Some(failure(&Value::Null, &error));
-            }
-        };
-        let id = message.get("id").cloned();
-        let result = match read_request(message) {
+        let Message { id, request } = Message::read(line);
+        let result = match request {
             Ok(request) => self.call(request, line.len()).await,
-            Err(error) if error.code == INVALID_REQUEST => {
-                return Some(failure(&id.filter(is_id).unwrap_or_default(), &error));
-            }
             Err(error) => Err(error),
         };
         let id = id?;
@@ -264,33 +254,7 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<
     timeout(FINISH, rest).await.unwrap_or(Ok(Line::TooSlow))
 }
 
-fn is_id(id: &Value) -> bool {
-    id.is_string() || id.is_number() || id.is_null()
-}
-
-fn read_request(message: Value) -> Result<Request, RpcError> {
-    let invalid = |sentence: &str| RpcError::protocol(INVALID_REQUEST, sentence.to_owned());
-    let Value::Object(mut message) = message else {
-        let sentence = if message.is_array() {
-            "send one request per line; the method batch takes several"
-        } else {
-            "not a request object"
-        };
-        return Err(invalid(sentence));
-    };
-    if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-        return Err(invalid("\"jsonrpc\" is not \"2.0\""));
-    }
-    if !message.get("id").is_none_or(is_id) {
-        return Err(invalid("\"id\" is neither a string nor a number"));
-    }
-    let Some(Value::String(method)) = message.remove("method") else {
-        return Err(invalid("\"method\" is not a string"));
-    };
-    Request::new(&method, message.remove("params"))
-}
-
 /// The line that says what went wrong.
 pub(super) fn failure(id: &Value, error: &RpcError) -> String {
-    format!("{}\n", json!({ "jsonrpc": "2.0", "id": id, "error": error }))
+    format!("{}\n", refusal(id, error))
 }

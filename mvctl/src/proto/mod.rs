@@ -4,6 +4,7 @@
 //! sentence. Shared by the daemon and its clients, so that neither can drift.
 
 mod error;
+mod message;
 mod params;
 mod show;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 pub use error::{
     ErrorData, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, REFUSED, RpcError,
 };
+pub use message::{Message, refusal};
 pub use params::{
     Batch, Call, ConfigApply, ConfigText, Explain, Filter, HostAdd, HostDel, HostSet, LinkAdd,
     LinkSet, LowerAdd, LowerSet, Macaddr, Name, Named, Nothing, Source, SourceSet, StatsShow,
