@@ -20,7 +20,7 @@ step cargo clippy --workspace --all-targets -- -D warnings
 step cargo test --test floors
 step cargo test -p macvlan -p mvctl
 # Man pages and completions are those of the programs.
-step cargo test --lib --test config --test docs
+step cargo test --lib --test config --test docs --test fuzz_replay
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps
 
 # mvctl must run on a machine without DPDK.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use macvlan::mac::MacAddr;
-use mvswitch::config::{Config, ConfigError, LowerDevice, MAX_MTU, MIN_MTU};
+use mvswitch::config::{self, Config, ConfigError, LowerDevice, MAX_MTU, MIN_MTU};
 
 const FILE: &str = "dir/t.toml";
 
@@ -18,6 +18,8 @@ pub fn check(bytes: &[u8]) {
         (Ok(first), Ok(second)) => {
             assert_eq!(picture(&first, text), picture(&second, text));
             check_config(&first);
+            assert_eq!(config::diff(&first, &first), [], "a config differs from itself");
+            assert_eq!(config::save(text, &first, Path::new("/run")), text);
             check_sockets(first, text);
         }
         (Err(first), Err(second)) => {

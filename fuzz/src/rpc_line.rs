@@ -3,7 +3,7 @@
 
 use mvctl::proto::{
     INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Message, PARSE_ERROR, Request, RpcError,
-    answer,
+    refusal,
 };
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub fn check(line: &[u8]) {
             check_error(&error);
             let not_read = matches!(error.code, PARSE_ERROR | INVALID_REQUEST);
             assert!(id.is_some() || !not_read, "{error} is not told to anybody");
-            check_answer(id.unwrap_or_default(), error);
+            check_answer(&id.unwrap_or_default(), &error);
         }
     }
 }
@@ -52,16 +52,16 @@ fn check_error(error: &RpcError) {
 }
 
 /// JSON-RPC 2.0, section 5: a client can read what it is told.
-fn check_answer(id: Value, error: RpcError) {
+fn check_answer(id: &Value, error: &RpcError) {
     assert!(id.is_string() || id.is_number() || id.is_null(), "{id} is no id");
-    let line = answer(id.clone(), Err(error.clone())).to_string();
+    let line = refusal(id, error).to_string();
     assert!(!line.contains('\n'), "{line:?} is more than a line");
     let Ok(mut read) = serde_json::from_str::<Value>(&line) else {
         unreachable!("{line} is not JSON");
     };
     assert_eq!(read.get("jsonrpc"), Some(&json!("2.0")), "{line}");
-    assert_eq!(read.get("id"), Some(&id), "{line}");
+    assert_eq!(read.get("id"), Some(id), "{line}");
     assert_eq!(read.get("result"), None, "{line}");
     let error_read = read.get_mut("error").map(Value::take).unwrap_or_default();
-    assert_eq!(serde_json::from_value(error_read).ok(), Some(error), "{line}");
+    assert_eq!(serde_json::from_value(error_read).ok().as_ref(), Some(error), "{line}");
 }
