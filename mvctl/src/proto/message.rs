@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_id_of_an_answer_is_that_of_the_request() {
-        for id in ["1128.9694404180213", "18446744073709551616", "-7", "\"7\"", "null"] {
+        for id in ["1.12896944041802150e3", "18446744073709551616", "-7", "\"7\"", "null"] {
             let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"version\"}}");
             let asked = Message::read(line.as_bytes()).id.unwrap();
             let answered = refusal(&asked, &RpcError::einval("no")).to_string();
