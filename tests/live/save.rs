@@ -16,6 +16,8 @@ fn essence(switch: &Switch) -> String {
             let keys = one.as_object_mut().unwrap();
             keys.remove("stats64");
             keys.remove("ifindex");
+            // It tells whether the link has been up.
+            keys.remove("qdisc");
             let extra = one["mvswitch"].as_object_mut().unwrap();
             for key in ["drops", "lower_drops", "worker"] {
                 extra.remove(key);
