@@ -67,10 +67,12 @@ impl Rig {
         let ports = ports.map(|(index, device)| Port::new(&format!("p{index}"), device, workers));
         let ports: Vec<_> = ports.map(Arc::new).collect();
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        // Core 0 is the test's own, as far as there are others; workers that
+        // shared one would never meet.
+        let pinned = cores > usize::from(workers);
         let workers = (0..workers).map(|index| {
-            // Core 0 is the test's own, as far as there are others.
-            let core = if cores > 1 { 1 + usize::from(index) % (cores - 1) } else { 0 };
-            let options = WorkerOptions { index, core: Some(core), idle };
+            let core = pinned.then_some(1 + usize::from(index));
+            let options = WorkerOptions { index, core, idle };
             Worker::start(options, Arc::clone(&shared)).unwrap()
         });
         let workers: Vec<_> = workers.collect();

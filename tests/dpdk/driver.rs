@@ -1,7 +1,8 @@
 //! What the whole driver asks of the data path: source lists, passthru, the
 //! host port, VLAN lowers, the broadcast queue, and the counters of each.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 
 use macvlan::driver::HostPort;
 use macvlan::drop::DropReason;
@@ -9,7 +10,7 @@ use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, MacaddrMode, Mode};
 use macvlan::request::{LinkData, LinkRequest};
 use mvswitch::datapath::{BroadcastQueue, Device, IdlePolicy, QueueRoom, VlanDevice};
-use mvswitch::dpdk::{EthOptions, Lcore, RingPair};
+use mvswitch::dpdk::{Burst, EthOptions, Lcore, RingPair};
 
 use super::bench::Rig;
 use super::{Bench, Peer, frame, mac, options, tag, wait_for};
@@ -379,52 +380,73 @@ pub(crate) fn all_broadcast_queues_share_one_room(bench: &Bench) {
 /// by another one that has nothing else to do.
 pub(crate) fn broadcasts_keep_their_order_whoever_replicates_them(bench: &Bench) {
     const LINKS: u8 = 14;
+    const EACH: u32 = 50_000;
     let lcore = Lcore::helper().unwrap();
     // A single queue per link: what two workers send there has one order.
     let wire = |number: u8| {
         let options = EthOptions { queues: if number == 0 { 2 } else { 1 }, ..options(2) };
         let (near, far) = RingPair::wire(&format!("w{number}"), &options, &bench.pool).unwrap();
-        (Device::Ring(near), Peer { bench, ring: far, lcore: &lcore })
+        (Device::Ring(near), far)
     };
-    let (devices, peers): (Vec<_>, Vec<_>) = (0..=LINKS).map(wire).unzip();
+    let (devices, mut rings): (Vec<_>, Vec<_>) = (0..=LINKS).map(wire).unzip();
+    let wire = rings.remove(0);
+    let peers: Vec<_> = rings.into_iter().map(|ring| Peer { bench, ring, lcore: &lcore }).collect();
     let rig = Rig::start(devices, &[Mode::Vepa; LINKS as usize], 2, IdlePolicy::Spin);
-    let mut next = [0; LINKS as usize + 1];
-    let mut receive = || {
-        for (peer, next) in peers.iter().zip(&mut next).skip(1) {
-            for bytes in peer.receive() {
-                let number = tag(&bytes);
-                assert!(number >= *next, "{number} came after {}", *next - 1);
-                *next = number + 1;
-            }
-        }
+    let through = || {
+        let lost = rig.totals(0).rx_drops[DropReason::BcQueueFull.index()];
+        let last = rig.totals(usize::from(LINKS));
+        last.tx_packets + last.dropped() + lost
     };
-    let frames = |rig: &Rig| -> Vec<u64> {
-        rig.workers.iter().map(|worker| worker.stats.totals().frames).collect()
-    };
-    // On a busy machine it takes a while until both have had a turn.
-    let mut sent = 0;
-    while sent < 60_000 || sent < 1_000_000 && frames(&rig).contains(&0) {
-        let number = sent;
-        sent += 1;
-        peers[0].send(&frame(MacAddr::BROADCAST, mac(0x99), number, 60));
-        if number % 128 == 0 {
-            receive();
-            wait_for("the frame to be taken", || {
-                receive();
-                rig.totals(0).rx_packets + 256 > u64::from(number)
+    let (both, taken) = (Barrier::new(2), AtomicU64::new(0));
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                // Their numbers are neighbours: one sends into each queue.
+                let lcore = Lcore::helper().unwrap();
+                both.wait();
+                let peer = Sender { bench, ring: &wire, lcore: &lcore };
+                for number in 0..EACH {
+                    // More would be lost before anybody can see their order.
+                    let room = || 2 * u64::from(number) < taken.load(Ordering::Relaxed) + 1024;
+                    wait_for("those before to be taken", room);
+                    peer.send(number);
+                }
             });
         }
-    }
-    let done = || {
-        let lost = rig.totals(0).rx_drops[DropReason::BcQueueFull.index()];
-        let last = rig.totals(14);
-        last.tx_packets + last.dropped() + lost == u64::from(sent)
-    };
-    wait_for("the end of the queue", || {
-        receive();
-        done()
+        let mut next = [[0; 2]; LINKS as usize];
+        wait_for("the end of both streams", || {
+            for (peer, next) in peers.iter().zip(&mut next) {
+                for bytes in peer.receive() {
+                    let next = &mut next[usize::from(bytes[11] & 1)];
+                    let number = tag(&bytes);
+                    assert!(number >= *next, "{number} came after {}", *next - 1);
+                    *next = number + 1;
+                }
+            }
+            taken.store(through(), Ordering::Relaxed);
+            through() == u64::from(2 * EACH)
+        });
     });
-    receive();
-    assert!(!frames(&rig).contains(&0), "{:?}", frames(&rig));
     drop(rig.stop());
+}
+
+/// Broadcasts of one of several that share a wire's far end.
+struct Sender<'a> {
+    bench: &'a Bench,
+    ring: &'a RingPair,
+    lcore: &'a Lcore,
+}
+
+impl Sender<'_> {
+    /// Waits until the wire has room.
+    fn send(&self, number: u32) {
+        let source = mac(0x98 | u8::try_from(self.lcore.index() & 1).unwrap());
+        let bytes = frame(MacAddr::BROADCAST, source, number, 60);
+        let mut burst = Burst::new();
+        wait_for("a buffer", || match self.bench.pool.frame(&bytes) {
+            Some(frame) => burst.push(frame).is_none(),
+            None => false,
+        });
+        wait_for("room on the wire", || self.ring.port().tx(self.lcore, &mut burst) == 1);
+    }
 }

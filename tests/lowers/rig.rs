@@ -79,6 +79,13 @@ impl Rig {
         self.switch.rpc("lower.show", json!({ "name": name }))[0].clone()
     }
 
+    /// A lower without its counters: the kernel sends something now and then.
+    pub(crate) fn uncounted(&self, name: &str) -> Value {
+        let mut lower = self.lower(name);
+        lower.as_object_mut().unwrap().remove("stats64");
+        lower
+    }
+
     pub(crate) fn address(&self, link: &str) -> [u8; 6] {
         mac(self.link(link)["address"].as_str().unwrap())
     }
