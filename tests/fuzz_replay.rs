@@ -97,6 +97,11 @@ fn replay(target: &str) {
 }
 
 #[test]
+fn command_line() {
+    replay("command_line");
+}
+
+#[test]
 fn config_file() {
     replay("config_file");
 }

@@ -8,6 +8,7 @@ use macvlan::mac::MacAddr;
 use mvswitch::config::{self, Config, ConfigError, LowerDevice, MAX_MTU, MIN_MTU};
 
 const FILE: &str = "dir/t.toml";
+const DIRECTORY: &str = "/run/mvswitch";
 
 /// Reads `bytes` as the switch does.
 pub fn check(bytes: &[u8]) {
@@ -67,9 +68,22 @@ fn check_config(config: &Config) {
 
 fn check_sockets(mut config: Config, text: &str) {
     let before = format!("{config:?}");
-    if let Err(error) = config.resolve_sockets(Path::new("/run/mvswitch")) {
-        assert_eq!(format!("{config:?}"), before);
-        check_error(&error, text);
+    match config.resolve_sockets(Path::new(DIRECTORY)) {
+        Ok(()) => check_written_anew(&config),
+        Err(error) => {
+            assert_eq!(format!("{config:?}"), before);
+            check_error(&error, text);
+        }
+    }
+}
+
+/// What a running switch saves where no file was makes the same switch.
+fn check_written_anew(config: &Config) {
+    let text = config::save("", config, Path::new(DIRECTORY));
+    let again = Config::parse(&text, Path::new(FILE));
+    match again.and_then(|mut again| again.resolve_sockets(Path::new(DIRECTORY)).map(|()| again)) {
+        Ok(again) => assert_eq!(config::diff(config, &again), [], "{text}"),
+        Err(error) => unreachable!("{error}: {text}"),
     }
 }
 

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "a library for the one, a module for the other")]
 
 mod bytes;
+pub mod command_line;
 pub mod config_file;
 pub mod frames;
 pub mod link_ops;
@@ -17,7 +18,8 @@ pub mod rpc_line;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is that of its directory in `corpus/`, too.
-pub const TARGETS: [(&str, Check); 4] = [
+pub const TARGETS: [(&str, Check); 5] = [
+    ("command_line", command_line::check),
     ("config_file", config_file::check),
     ("frames", frames::check),
     ("link_ops", link_ops::check),

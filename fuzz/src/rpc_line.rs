@@ -32,7 +32,8 @@ pub fn check(line: &[u8]) {
     }
 }
 
-fn check_request(request: &Request) {
+/// What is written of a request is read as the same.
+pub(super) fn check_request(request: &Request) {
     let Ok(Value::Object(mut written)) = serde_json::to_value(request) else {
         unreachable!("{request:?} cannot be written");
     };

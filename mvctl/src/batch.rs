@@ -34,6 +34,29 @@ pub(crate) fn run(session: &mut Session, options: &Options) -> Result<(), Failur
     if options.atomic { batch.atomically(&mut script) } else { batch.one_by_one(&mut script) }
 }
 
+/// The requests that commands ask for, by the number of their line, as a batch
+/// reads them; nothing is carried out. `None` for commands that are more than one
+/// request, such as `link show`, which also looks at its output's options.
+///
+/// # Errors
+/// Of a line: it is no command. Nothing follows a line whose end cannot be told.
+pub fn requests(text: &str) -> impl Iterator<Item = (usize, Result<Option<Request>, Failure>)> {
+    let mut script = Script { input: BufReader::new(text.as_bytes()), line: 0 };
+    let mut broken = false;
+    std::iter::from_fn(move || {
+        if broken {
+            return None;
+        }
+        let words = script.next().transpose()?;
+        broken = words.is_err();
+        let request = words.and_then(parse).map(|(_, command)| match command {
+            Command::Change(request) | Command::Call(request) => Some(request),
+            _ => None,
+        });
+        Some((script.line, request))
+    })
+}
+
 /// Commands line by line, with iproute2's comments, quotes and continuations.
 struct Script<R: Read> {
     input: BufReader<R>,

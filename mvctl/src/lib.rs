@@ -2,12 +2,12 @@
 //!
 //! Owns the types that travel over `control.sock` ([`proto`]), a blocking
 //! [`client`] for it, the choice of the runtime directory ([`runtime_dir`]), and
-//! `mvctl`: its command line ([`cli`]), what it does ([`run`]) and how results
+//! `mvctl`: its command line ([`cli`], [`batch`]), what it does ([`run`]) and how results
 //! look. Knows no DPDK: `mvctl` must start in milliseconds on a machine without it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod attach;
-mod batch;
+pub mod batch;
 pub mod cli;
 pub mod client;
 pub mod failure;
