@@ -99,6 +99,10 @@ impl Publisher {
     ) {
         let (stats, is_vlan) = (Arc::clone(&port.stats), port.is_vlan());
         let port = Arc::downgrade(port);
+        // One that went from link to link within a change is closed for each of them.
+        if self.closing.iter().any(|closing| closing.port.ptr_eq(&port)) {
+            return;
+        }
         self.closing.push(Closing { resource, port, stats, queue, is_vlan });
     }
 

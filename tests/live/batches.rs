@@ -276,3 +276,20 @@ fn what_is_refused_cuts_nobody_off() {
     drop(guest);
     switch.stop();
 }
+
+/// Its port was handed on and then given up: it is closed, and counted, once.
+#[test]
+fn a_link_that_comes_back_only_to_go_is_counted_once() {
+    let switch = Switch::start(flow::CONFIG);
+    switch.rpc("announce", json!({"name": "mv0"}));
+    wait_until("the announcement is sent", PATIENCE, || {
+        link(&switch, "mv0")["stats64"]["tx"]["packets"] == 1
+            || switch.rpc("stats.show", json!({"name": "mv0"}))[0]["receive_packets"] == 1
+    });
+    for requests in [json!([del("mv0"), add("mv0"), del("mv0")]), json!([add("mv0"), del("mv0")])] {
+        switch.rpc("batch", json!({"requests": requests, "atomic": true}));
+        assert!(!files(&switch).contains("mv0.sock"));
+    }
+    // Which adds up all that was ever counted.
+    switch.stop();
+}
