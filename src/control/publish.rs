@@ -108,7 +108,9 @@ impl Publisher {
 
     /// The socket or device belongs to a port that is not closed yet.
     pub(super) fn is_closing(&self, resource: &str) -> bool {
-        self.closing.iter().any(|closing| closing.resource == resource)
+        // What no plan has named closes at once, and may still stand in the list.
+        let is_open = |closing: &Closing| closing.port.strong_count() > 0;
+        self.closing.iter().any(|closing| closing.resource == resource && is_open(closing))
     }
 
     /// Drops the plans that no worker holds any more, oldest first.

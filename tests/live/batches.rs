@@ -293,3 +293,25 @@ fn a_link_that_comes_back_only_to_go_is_counted_once() {
     // Which adds up all that was ever counted.
     switch.stop();
 }
+
+/// A wire inside the process takes no other address: the rest of the batch is none
+/// the worse for it.
+#[test]
+fn what_a_device_refuses_hinders_no_other_request() {
+    let config = flow::CONFIG.replace("net_null0,no-rx=1", "net_ring0");
+    let switch = Switch::start(&config);
+    let address = json!({"name": "lan0", "address": "02:00:00:00:03:00"});
+    let refused = json!({"method": "lower.set", "params": address});
+    let requests = json!([add("mv2"), add("mv3"), refused, del("mv2"), add("mv2")]);
+    let kinds = |done: &Value| -> Vec<String> {
+        let results = done["results"].as_array().unwrap().iter();
+        results.map(|one| one.get("error").map_or("done", errno).to_owned()).collect()
+    };
+    let done = switch.rpc("batch", json!({"requests": requests}));
+    assert_eq!(kinds(&done), ["done", "done", "EOPNOTSUPP"], "{done}");
+    switch.rpc("batch", json!({"requests": [del("mv2"), del("mv3")]}));
+    let done = switch.rpc("batch", json!({"requests": requests, "force": true}));
+    assert_eq!(kinds(&done), ["done", "done", "EOPNOTSUPP", "done", "done"], "{done}");
+    assert!(["mv2.sock", "mv3.sock"].iter().all(|name| files(&switch).contains(*name)));
+    switch.stop();
+}
