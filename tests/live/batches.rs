@@ -315,3 +315,20 @@ fn what_a_device_refuses_hinders_no_other_request() {
     assert!(["mv2.sock", "mv3.sock"].iter().all(|name| files(&switch).contains(*name)));
     switch.stop();
 }
+
+/// What was accepted before it stays written down, too.
+#[test]
+fn a_refusal_does_not_forget_the_address_before_it() {
+    let switch = Switch::start(flow::CONFIG);
+    let set = |params: Value| json!({"method": "lower.set", "params": params});
+    let requests = json!([
+        set(json!({"name": "lan0", "address": "02:00:00:00:03:00"})),
+        set(json!({"name": "lan0", "mtu": 1})),
+    ]);
+    let done = switch.rpc("batch", json!({ "requests": requests }));
+    assert_eq!(errno(&done["results"][1]["error"]), "EINVAL", "{done}");
+    assert_eq!(lower(&switch, "lan0")["address"], "02:00:00:00:03:00");
+    let shown = switch.rpc("config.show", json!({}))["text"].as_str().unwrap().to_owned();
+    assert!(shown.contains("address = \"02:00:00:00:03:00\""), "{shown}");
+    switch.stop();
+}
