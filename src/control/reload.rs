@@ -50,7 +50,8 @@ impl Control {
     /// Writes the running state into the switch's own file.
     ///
     /// # Errors
-    /// EBUSY: it was edited since it was read; EIO: it cannot be written.
+    /// EBUSY: it was edited since it was read; EINVAL: no config can say what
+    /// runs; EIO: it cannot be written.
     pub(super) fn config_save(&mut self) -> Outcome<Saved> {
         let shown = self.file.path.display().to_string();
         let failed = |error: std::io::Error| {
@@ -65,6 +66,11 @@ impl Control {
             )));
         }
         let text = config::save(&there, &self.running(), &self.opener.runtime_dir);
+        // The driver lets links be what no file may say, and a lower may be the last to go.
+        self.understand(Some(&shown), &text).map_err(|error| {
+            let why = error.message;
+            RpcError::einval(format!("what runs cannot be written as a config that starts: {why}"))
+        })?;
         // A link to the file stays one.
         let path = std::fs::canonicalize(&self.file.path).map_err(failed)?;
         write(&path, &text).map_err(failed)?;
@@ -122,7 +128,8 @@ impl Control {
                 port.random_address = link.random_address;
             }
         }
-        if config.text() != self.config.text() {
+        // What was applied last need not be what the file said last: it may be saved since.
+        if config.text() != self.file.text {
             let given = std::fs::read_to_string(&self.file.path);
             if given.is_ok_and(|text| text == config.text()) {
                 config.text().clone_into(&mut self.file.text);
