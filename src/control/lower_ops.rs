@@ -187,7 +187,7 @@ impl Control {
         if done.is_err() {
             change.next = before;
             change.events.truncate(events);
-            change.addresses.retain(|(lower, _)| *lower != index);
+            change.addresses.truncate(addresses);
         }
         done
     }

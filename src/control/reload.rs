@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use macvlan::driver::{self, HostPort};
+use macvlan::driver::{self, Event, HostPort};
 use mvctl::proto::{
     self, ConfigApply, ConfigShow, Difference, HostAdd, HostSet, LowerSet, Request, RpcError, Saved,
 };
@@ -100,6 +100,7 @@ impl Control {
                 Change::Restart { .. } => {}
             }
         }
+        self.keep_down(change, &wanted)?;
         change.config = Some(wanted);
         Ok(answer)
     }
@@ -126,6 +127,12 @@ impl Control {
             let port = index.and_then(|index| self.registry.links.get_mut(&index));
             if let Some(port) = port {
                 port.random_address = link.random_address;
+            }
+        }
+        for lower in &config.lowers {
+            let index = self.registry.driver().by_name(&lower.name);
+            if let Some(known) = index.and_then(|index| self.registry.lower_mut(index)) {
+                known.config.up = lower.up;
             }
         }
         // What was applied last need not be what the file said last: it may be saved since.
@@ -169,9 +176,21 @@ impl Control {
             let Change::Link(edit) = edit else { continue };
             if edit.has("address") || edit.has("addresses") {
                 let next = &mut change.next.driver;
-                if let Some(index) = next.by_name(&edit.name) {
+                // The name may still be that of a lower which goes.
+                if let Ok(index) = find_link(next, &edit.name).map(|link| link.index) {
                     self.set_down(next, index)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// VLANs come up with what carries them, even those which the file wants down.
+    fn keep_down(&self, change: &mut Transaction, wanted: &Config) -> Outcome<()> {
+        for lower in wanted.lowers.iter().filter(|lower| !lower.up) {
+            let index = Self::find_lower(change, &lower.name)?;
+            if change.next.driver.lower(index).is_some_and(|lower| lower.spec.up) {
+                self.event(change, index, &Event::Down)?;
             }
         }
         Ok(())
@@ -186,9 +205,12 @@ impl Control {
             Action::Add(lower) => _ = self.add_lower(change, lower.clone())?,
             Action::Del(lower) => self.lower_del(change, &lower.name)?,
             Action::Set { to, .. } | Action::Replace { to, .. } => {
+                let index = Self::find_lower(change, &to.name)?;
+                // Up on a carrier that is down is a wish, as it is at the start.
+                let can_be_up = self.check_carrier_is_up(change, index).is_ok();
                 let request = LowerSet {
                     name: to.name.clone(),
-                    up: edit.has("up").then_some(to.up),
+                    up: edit.has("up").then_some(to.up).filter(|up| can_be_up || !up),
                     mtu: edit.has("mtu").then_some(to.mtu.into()),
                     address: to.address.filter(|_| edit.has("address")).map(|it| it.to_string()),
                     private_strict: Some(to.private_strict),
