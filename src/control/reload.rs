@@ -96,7 +96,7 @@ impl Control {
             match step {
                 Change::Lower(edit) => self.edit_lower(change, &edit)?,
                 Change::Host(edit) => self.edit_host(change, &edit)?,
-                Change::Link(edit) => self.edit_link(change, edit)?,
+                Change::Link(edit) => self.edit_link(change, edit, &wanted)?,
                 Change::Restart { .. } => {}
             }
         }
@@ -245,9 +245,18 @@ impl Control {
         &mut self,
         change: &mut Transaction,
         edit: Edit<LinkConfig>,
+        wanted: &Config,
     ) -> Result<(), Hindrance> {
         match *edit.action {
-            Action::Add(link) => {
+            Action::Add(mut link) => {
+                let next = &change.next.driver;
+                let lower = next.by_name(&link.lower);
+                let is_first = lower.is_none_or(|lower| next.links_of(lower).next().is_none());
+                let says = |other: &&LinkConfig| other.name == link.name && other.bclim.is_some();
+                // Beside others it has theirs, which may be another by now.
+                if !is_first && !wanted.links.iter().any(|other| says(&other)) {
+                    link.bclim = None;
+                }
                 let link = self.configured(&change.next.driver, link);
                 self.add_link(change, link)?;
             }
@@ -326,7 +335,7 @@ fn running_link(link: &Link, facts: &driver::Link, lower: &driver::Lower) -> Lin
         addresses: list(&facts.addresses),
         macaddr: list(&facts.sources),
         bcqueuelen: facts.bc_queue_len,
-        bclim: Some(lower.bc_cutoff()).filter(|limit| *limit != driver::BC_CUTOFF),
+        bclim: Some(lower.bc_cutoff()),
         mtu: u16::try_from(facts.mtu).unwrap_or(config::MAX_MTU),
         up: facts.up,
         promisc: facts.promisc,

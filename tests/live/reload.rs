@@ -320,6 +320,31 @@ fn a_signal_reads_the_file_again() {
     switch.stop();
 }
 
+/// It is one for all links of a lower, whoever of them says it.
+#[test]
+fn bclim_is_that_of_the_lower() {
+    let config = flow::CONFIG.replace("name = \"mv0\"", "name = \"mv0\"\nbclim = 5");
+    let switch = Switch::start(&format!("{config}{OTHERS}"));
+    let bclim = |name: &str| link(&switch, name)["linkinfo"]["info_data"]["bclim"].clone();
+    let mut draft = Draft::of(&switch);
+    // A link that moves leaves it behind.
+    draft.text.push_str("[[macvlan]]\nname = \"mv5\"\nlink = \"lan1\"\n");
+    draft.replace("name = \"mv4\"\nlink = \"lan0\"", "name = \"mv4\"\nlink = \"lan1\"");
+    draft.changes(&["config", "apply"]);
+    assert_eq!((bclim("mv4"), bclim("mv5")), (Value::Null, Value::Null));
+    // One that is replaced does not bring the old one back.
+    draft.replace("bclim = 5", "bclim = 7");
+    draft.replace("name = \"mv3\"", "name = \"mv3\"\nsocket = \"other.sock\"");
+    draft.changes(&["config", "apply"]);
+    assert_eq!(draft.changes(&["config", "diff"]), [""; 0]);
+    assert_eq!((bclim("mv0"), bclim("mv3")), (json!(7), json!(7)));
+    // The usual one is one as well.
+    draft.replace("bclim = 7", "bclim = 1");
+    draft.changes(&["config", "apply"]);
+    assert_eq!(draft.changes(&["config", "diff"]), [""; 0]);
+    switch.stop();
+}
+
 /// What follows its carrier does so unless the file has another wish for it.
 #[test]
 fn a_vlan_is_what_the_file_says_whatever_becomes_of_its_carrier() {
