@@ -141,7 +141,9 @@ pub fn settled(running: &Config, wanted: &Config) -> Config {
     let lowers = by_name(lowers, |lower| &lower.name);
     for link in settled_links {
         let before = links.get(link.name.as_str());
-        link.bclim = link.bclim.or_else(|| before.and_then(|before| before.bclim));
+        // It is the lower's: whoever moves leaves it behind.
+        let there = before.filter(|before| before.lower == link.lower);
+        link.bclim = link.bclim.or_else(|| there.and_then(|before| before.bclim));
         let before = before.filter(|before| is_passthru(before) == is_passthru(link));
         let before = before.map(|before| before.address);
         if is_passthru(link) {

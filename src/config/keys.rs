@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use macvlan::driver::BC_QUEUE_LEN;
+use macvlan::driver::{BC_CUTOFF, BC_QUEUE_LEN};
 use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, Mode};
 use toml_edit::Value;
@@ -215,7 +215,11 @@ pub(super) fn link(link: &LinkConfig, config: &Config) -> Vec<Key> {
         Key::truth("nodst", link.flags.contains(Flags::NODST), false),
         Key::set("macaddr", &link.macaddr),
         Key::number("bcqueuelen", link.bcqueuelen, link.bcqueuelen == BC_QUEUE_LEN),
-        Key::new("bclim", link.bclim.map(|limit| Datum::Number(limit.into())), false),
+        Key::new(
+            "bclim",
+            link.bclim.map(|limit| Datum::Number(limit.into())),
+            link.bclim == Some(BC_CUTOFF),
+        ),
         Key::set("addresses", &link.addresses),
         Key::truth("promisc", link.promisc, false),
         Key::truth("allmulticast", link.allmulticast, link.multicast.is_empty()),

@@ -90,7 +90,9 @@ impl Control {
     /// it: the switch's user, a passthru link, or that one's end.
     pub(super) fn addresses_follow(&self, change: &mut Transaction) -> Outcome<()> {
         let address = |driver: &Driver, index| driver.lower(index).map(|it| it.spec.address);
-        let vlans = self.registry.lowers.iter().filter(|lower| lower.config.address.is_none());
+        let is_told = |vlan: &Lower| change.addresses.iter().any(|(told, _)| *told == vlan.index);
+        let vlans = self.registry.lowers.iter();
+        let vlans = vlans.filter(|vlan| vlan.config.address.is_none() && !is_told(vlan));
         // One that is as new as this change began with what its carrier had then.
         let began = |vlan: &Lower| match self.registry.driver().lower(vlan.index) {
             Some(_) => address(self.registry.driver(), vlan.carrier?),

@@ -164,7 +164,7 @@ impl Control {
         let LowerSet { name, up, mtu, address, private_strict, drop_link_local } = request;
         let index = Self::find_lower(change, name)?;
         let before = change.next.clone();
-        let events = change.events.len();
+        let (events, addresses) = (change.events.len(), change.addresses.len());
         let done = (|| {
             if let Some(mtu) = mtu {
                 self.check_lower_mtu(change, index, *mtu)?;
@@ -187,13 +187,13 @@ impl Control {
         if done.is_err() {
             change.next = before;
             change.events.truncate(events);
-            change.addresses.retain(|(lower, _)| *lower != index);
+            change.addresses.truncate(addresses);
         }
         done
     }
 
     /// As the kernel has it, a VLAN is not up on a device that is down.
-    fn check_carrier_is_up(&self, change: &Transaction, index: Index) -> Outcome<()> {
+    pub(super) fn check_carrier_is_up(&self, change: &Transaction, index: Index) -> Outcome<()> {
         let carrier = self.registry.lower(index).and_then(|lower| lower.carrier);
         match carrier.and_then(|carrier| change.next.driver.lower(carrier)) {
             Some(carrier) if !carrier.spec.up => {

@@ -35,15 +35,15 @@ impl Control {
             lowers.iter().map(|lower| (lower.index, lower.carrier)).collect();
         for lower in lowers {
             let Some(facts) = next.lower(lower.index) else { continue };
-            let on_it = carriers.iter().filter(|(index, carrier)| {
-                *carrier == Some(lower.index) && next.lower(*index).is_some()
-            });
-            let sharing: Vec<Index> =
+            let on_it = carriers.iter().filter(|(_, carrier)| *carrier == Some(lower.index));
+            let mut sharing: Vec<Index> =
                 std::iter::once(lower.index).chain(on_it.map(|&(index, _)| index)).collect();
             program_address(lower, facts, change)?;
             program_mtu(lower, facts, change)?;
             let same = |&index: &Index| change.now.shares_rx_mode(next, index);
             if anew || !lower.filters.owes.is_empty() || !sharing.iter().all(same) {
+                // A VLAN that goes takes along what was heard for it.
+                sharing.retain(|&index| next.lower(index).is_some());
                 program_filters(lower, &sharing, change)?;
             }
         }

@@ -99,12 +99,18 @@ impl Publisher {
     ) {
         let (stats, is_vlan) = (Arc::clone(&port.stats), port.is_vlan());
         let port = Arc::downgrade(port);
+        // One that went from link to link within a change is closed for each of them.
+        if self.closing.iter().any(|closing| closing.port.ptr_eq(&port)) {
+            return;
+        }
         self.closing.push(Closing { resource, port, stats, queue, is_vlan });
     }
 
     /// The socket or device belongs to a port that is not closed yet.
     pub(super) fn is_closing(&self, resource: &str) -> bool {
-        self.closing.iter().any(|closing| closing.resource == resource)
+        // What no plan has named closes at once, and may still stand in the list.
+        let is_open = |closing: &Closing| closing.port.strong_count() > 0;
+        self.closing.iter().any(|closing| closing.resource == resource && is_open(closing))
     }
 
     /// Drops the plans that no worker holds any more, oldest first.

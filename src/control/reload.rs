@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use macvlan::driver::{self, HostPort};
+use macvlan::driver::{self, Event, HostPort};
 use mvctl::proto::{
     self, ConfigApply, ConfigShow, Difference, HostAdd, HostSet, LowerSet, Request, RpcError, Saved,
 };
@@ -50,7 +50,8 @@ impl Control {
     /// Writes the running state into the switch's own file.
     ///
     /// # Errors
-    /// EBUSY: it was edited since it was read; EIO: it cannot be written.
+    /// EBUSY: it was edited since it was read; EINVAL: no config can say what
+    /// runs; EIO: it cannot be written.
     pub(super) fn config_save(&mut self) -> Outcome<Saved> {
         let shown = self.file.path.display().to_string();
         let failed = |error: std::io::Error| {
@@ -65,6 +66,11 @@ impl Control {
             )));
         }
         let text = config::save(&there, &self.running(), &self.opener.runtime_dir);
+        // The driver lets links be what no file may say, and a lower may be the last to go.
+        self.understand(Some(&shown), &text).map_err(|error| {
+            let why = error.message;
+            RpcError::einval(format!("what runs cannot be written as a config that starts: {why}"))
+        })?;
         // A link to the file stays one.
         let path = std::fs::canonicalize(&self.file.path).map_err(failed)?;
         write(&path, &text).map_err(failed)?;
@@ -90,10 +96,11 @@ impl Control {
             match step {
                 Change::Lower(edit) => self.edit_lower(change, &edit)?,
                 Change::Host(edit) => self.edit_host(change, &edit)?,
-                Change::Link(edit) => self.edit_link(change, edit)?,
+                Change::Link(edit) => self.edit_link(change, edit, &wanted)?,
                 Change::Restart { .. } => {}
             }
         }
+        self.keep_down(change, &wanted)?;
         change.config = Some(wanted);
         Ok(answer)
     }
@@ -122,7 +129,14 @@ impl Control {
                 port.random_address = link.random_address;
             }
         }
-        if config.text() != self.config.text() {
+        for lower in &config.lowers {
+            let index = self.registry.driver().by_name(&lower.name);
+            if let Some(known) = index.and_then(|index| self.registry.lower_mut(index)) {
+                known.config.up = lower.up;
+            }
+        }
+        // What was applied last need not be what the file said last: it may be saved since.
+        if config.text() != self.file.text {
             let given = std::fs::read_to_string(&self.file.path);
             if given.is_ok_and(|text| text == config.text()) {
                 config.text().clone_into(&mut self.file.text);
@@ -162,9 +176,21 @@ impl Control {
             let Change::Link(edit) = edit else { continue };
             if edit.has("address") || edit.has("addresses") {
                 let next = &mut change.next.driver;
-                if let Some(index) = next.by_name(&edit.name) {
+                // The name may still be that of a lower which goes.
+                if let Ok(index) = find_link(next, &edit.name).map(|link| link.index) {
                     self.set_down(next, index)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// VLANs come up with what carries them, even those which the file wants down.
+    fn keep_down(&self, change: &mut Transaction, wanted: &Config) -> Outcome<()> {
+        for lower in wanted.lowers.iter().filter(|lower| !lower.up) {
+            let index = Self::find_lower(change, &lower.name)?;
+            if change.next.driver.lower(index).is_some_and(|lower| lower.spec.up) {
+                self.event(change, index, &Event::Down)?;
             }
         }
         Ok(())
@@ -179,9 +205,12 @@ impl Control {
             Action::Add(lower) => _ = self.add_lower(change, lower.clone())?,
             Action::Del(lower) => self.lower_del(change, &lower.name)?,
             Action::Set { to, .. } | Action::Replace { to, .. } => {
+                let index = Self::find_lower(change, &to.name)?;
+                // Up on a carrier that is down is a wish, as it is at the start.
+                let can_be_up = self.check_carrier_is_up(change, index).is_ok();
                 let request = LowerSet {
                     name: to.name.clone(),
-                    up: edit.has("up").then_some(to.up),
+                    up: edit.has("up").then_some(to.up).filter(|up| can_be_up || !up),
                     mtu: edit.has("mtu").then_some(to.mtu.into()),
                     address: to.address.filter(|_| edit.has("address")).map(|it| it.to_string()),
                     private_strict: Some(to.private_strict),
@@ -216,9 +245,18 @@ impl Control {
         &mut self,
         change: &mut Transaction,
         edit: Edit<LinkConfig>,
+        wanted: &Config,
     ) -> Result<(), Hindrance> {
         match *edit.action {
-            Action::Add(link) => {
+            Action::Add(mut link) => {
+                let next = &change.next.driver;
+                let lower = next.by_name(&link.lower);
+                let is_first = lower.is_none_or(|lower| next.links_of(lower).next().is_none());
+                let says = |other: &&LinkConfig| other.name == link.name && other.bclim.is_some();
+                // Beside others it has theirs, which may be another by now.
+                if !is_first && !wanted.links.iter().any(|other| says(&other)) {
+                    link.bclim = None;
+                }
                 let link = self.configured(&change.next.driver, link);
                 self.add_link(change, link)?;
             }
@@ -297,7 +335,7 @@ fn running_link(link: &Link, facts: &driver::Link, lower: &driver::Lower) -> Lin
         addresses: list(&facts.addresses),
         macaddr: list(&facts.sources),
         bcqueuelen: facts.bc_queue_len,
-        bclim: Some(lower.bc_cutoff()).filter(|limit| *limit != driver::BC_CUTOFF),
+        bclim: Some(lower.bc_cutoff()),
         mtu: u16::try_from(facts.mtu).unwrap_or(config::MAX_MTU),
         up: facts.up,
         promisc: facts.promisc,

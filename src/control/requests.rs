@@ -194,15 +194,21 @@ impl Control {
                 }
             }
         }
+        if later && results.len() == first {
+            // Nothing to publish, however often it is tried.
+            self.abandon(change);
+            return Progress::Later(Work::Batch { requests, atomic: false, force, results });
+        }
         let ends = match self.finish(change) {
             Ok(ends) => ends,
             // A device does not take all of it together: whose fault is it?
             Err(_) if results.len() > first + 1 => {
-                return self.singly(&requests, force, results, first);
+                return self.singly(requests, force, results, first, patient);
             }
             Err(error) => {
                 results.truncate(first);
                 results.push(Tried::Error(error));
+                later &= force;
                 Vec::new()
             }
         };
@@ -215,10 +221,11 @@ impl Control {
     /// Each with a publication of its own.
     fn singly(
         &mut self,
-        requests: &[Request],
+        requests: Vec<Request>,
         force: bool,
         mut results: Vec<Tried>,
         first: usize,
+        patient: bool,
     ) -> Progress {
         results.truncate(first);
         let mut ends = Vec::new();
@@ -226,13 +233,23 @@ impl Control {
             let mut change = self.begin();
             let done = match self.change(&mut change, request) {
                 Ok(result) => self.finish(change).map(|closed| (result, closed)),
-                Err(
-                    Hindrance::Closing(error)
-                    | Hindrance::Leaving(error)
-                    | Hindrance::Refused(error),
-                ) => {
+                Err(hindrance) => {
                     self.abandon(change);
-                    Err(error)
+                    match hindrance {
+                        // One before it has let go of it, and workers have not.
+                        Hindrance::Closing(_) if patient => {
+                            let atomic = false;
+                            return Progress::Later(Work::Batch {
+                                requests,
+                                atomic,
+                                force,
+                                results,
+                            });
+                        }
+                        Hindrance::Closing(error)
+                        | Hindrance::Leaving(error)
+                        | Hindrance::Refused(error) => Err(error),
+                    }
                 }
             };
             match done {
@@ -248,7 +265,7 @@ impl Control {
                 }
             }
         }
-        self.after(ends, Ok(Answer::of(BatchDone { results, held: 0 })), true)
+        self.after(ends, Ok(Answer::of(BatchDone { results, held: 0 })), patient)
     }
 
     /// What changes nothing of the rules, and is done outside transactions.

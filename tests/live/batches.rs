@@ -276,3 +276,59 @@ fn what_is_refused_cuts_nobody_off() {
     drop(guest);
     switch.stop();
 }
+
+/// Its port was handed on and then given up: it is closed, and counted, once.
+#[test]
+fn a_link_that_comes_back_only_to_go_is_counted_once() {
+    let switch = Switch::start(flow::CONFIG);
+    switch.rpc("announce", json!({"name": "mv0"}));
+    wait_until("the announcement is sent", PATIENCE, || {
+        link(&switch, "mv0")["stats64"]["tx"]["packets"] == 1
+            || switch.rpc("stats.show", json!({"name": "mv0"}))[0]["receive_packets"] == 1
+    });
+    for requests in [json!([del("mv0"), add("mv0"), del("mv0")]), json!([add("mv0"), del("mv0")])] {
+        switch.rpc("batch", json!({"requests": requests, "atomic": true}));
+        assert!(!files(&switch).contains("mv0.sock"));
+    }
+    // Which adds up all that was ever counted.
+    switch.stop();
+}
+
+/// A wire inside the process takes no other address: the rest of the batch is none
+/// the worse for it.
+#[test]
+fn what_a_device_refuses_hinders_no_other_request() {
+    let config = flow::CONFIG.replace("net_null0,no-rx=1", "net_ring0");
+    let switch = Switch::start(&config);
+    let address = json!({"name": "lan0", "address": "02:00:00:00:03:00"});
+    let refused = json!({"method": "lower.set", "params": address});
+    let requests = json!([add("mv2"), add("mv3"), refused, del("mv2"), add("mv2")]);
+    let kinds = |done: &Value| -> Vec<String> {
+        let results = done["results"].as_array().unwrap().iter();
+        results.map(|one| one.get("error").map_or("done", errno).to_owned()).collect()
+    };
+    let done = switch.rpc("batch", json!({"requests": requests}));
+    assert_eq!(kinds(&done), ["done", "done", "EOPNOTSUPP"], "{done}");
+    switch.rpc("batch", json!({"requests": [del("mv2"), del("mv3")]}));
+    let done = switch.rpc("batch", json!({"requests": requests, "force": true}));
+    assert_eq!(kinds(&done), ["done", "done", "EOPNOTSUPP", "done", "done"], "{done}");
+    assert!(["mv2.sock", "mv3.sock"].iter().all(|name| files(&switch).contains(*name)));
+    switch.stop();
+}
+
+/// What was accepted before it stays written down, too.
+#[test]
+fn a_refusal_does_not_forget_the_address_before_it() {
+    let switch = Switch::start(flow::CONFIG);
+    let set = |params: Value| json!({"method": "lower.set", "params": params});
+    let requests = json!([
+        set(json!({"name": "lan0", "address": "02:00:00:00:03:00"})),
+        set(json!({"name": "lan0", "mtu": 1})),
+    ]);
+    let done = switch.rpc("batch", json!({ "requests": requests }));
+    assert_eq!(errno(&done["results"][1]["error"]), "EINVAL", "{done}");
+    assert_eq!(lower(&switch, "lan0")["address"], "02:00:00:00:03:00");
+    let shown = switch.rpc("config.show", json!({}))["text"].as_str().unwrap().to_owned();
+    assert!(shown.contains("address = \"02:00:00:00:03:00\""), "{shown}");
+    switch.stop();
+}

@@ -319,3 +319,68 @@ fn a_signal_reads_the_file_again() {
     assert_eq!(switch.rpc("config.show", json!({}))["text"], draft.text);
     switch.stop();
 }
+
+/// It is one for all links of a lower, whoever of them says it.
+#[test]
+fn bclim_is_that_of_the_lower() {
+    let config = flow::CONFIG.replace("name = \"mv0\"", "name = \"mv0\"\nbclim = 5");
+    let switch = Switch::start(&format!("{config}{OTHERS}"));
+    let bclim = |name: &str| link(&switch, name)["linkinfo"]["info_data"]["bclim"].clone();
+    let mut draft = Draft::of(&switch);
+    // A link that moves leaves it behind.
+    draft.text.push_str("[[macvlan]]\nname = \"mv5\"\nlink = \"lan1\"\n");
+    draft.replace("name = \"mv4\"\nlink = \"lan0\"", "name = \"mv4\"\nlink = \"lan1\"");
+    draft.changes(&["config", "apply"]);
+    assert_eq!((bclim("mv4"), bclim("mv5")), (Value::Null, Value::Null));
+    // One that is replaced does not bring the old one back.
+    draft.replace("bclim = 5", "bclim = 7");
+    draft.replace("name = \"mv3\"", "name = \"mv3\"\nsocket = \"other.sock\"");
+    draft.changes(&["config", "apply"]);
+    assert_eq!(draft.changes(&["config", "diff"]), [""; 0]);
+    assert_eq!((bclim("mv0"), bclim("mv3")), (json!(7), json!(7)));
+    // The usual one is one as well.
+    draft.replace("bclim = 7", "bclim = 1");
+    draft.changes(&["config", "apply"]);
+    assert_eq!(draft.changes(&["config", "diff"]), [""; 0]);
+    switch.stop();
+}
+
+/// What follows its carrier does so unless the file has another wish for it.
+#[test]
+fn a_vlan_is_what_the_file_says_whatever_becomes_of_its_carrier() {
+    let vlan = "[[lower]]\nname = \"v5\"\nlower = \"lan1\"\nvlan = 5\nup = false\n";
+    let lan1 = "device = \"net_null1,no-rx=1\"\n";
+    let mut switch = Switch::start(&format!("{}{OTHERS}{vlan}", flow::CONFIG));
+    switch.allow("gone, and its links with it");
+    let switch = switch;
+    let metrics = format!("\n[metrics]\nlisten = \"{}\"\n", switch.metrics_address());
+    let mut draft = Draft::of(&switch);
+    draft.replace(lan1, &format!("{lan1}up = false\n"));
+    draft.apply(&["set lower lan1"]);
+    draft.replace(&format!("{lan1}up = false\n"), lan1);
+    draft.changes(&["config", "apply"]);
+    assert_eq!(draft.changes(&["config", "diff"]), [""; 0]);
+    assert_eq!(lower(&switch, "v5")["operstate"], "DOWN");
+    // To wish it up on one that is down is no mistake: so it could be started.
+    draft.replace(lan1, &format!("{lan1}up = false\n"));
+    draft.replace("vlan = 5\nup = false\n", "vlan = 5\n");
+    draft.apply(&["set lower lan1", "set lower v5"]);
+    assert_eq!(lower(&switch, "v5")["operstate"], "DOWN");
+    draft.replace(&format!("{lan1}up = false\n"), lan1);
+    draft.apply(&["set lower lan1"]);
+    assert_eq!(lower(&switch, "v5")["operstate"], "UP");
+
+    let own = lower(&switch, "lan1")["address"].as_str().unwrap().to_owned();
+    draft.replace("vlan = 5\n", &format!("vlan = 5\naddress = \"{own}\"\n"));
+    draft.replace(lan1, &format!("{lan1}address = \"02:00:00:00:03:01\"\n"));
+    draft.changes(&["config", "apply"]);
+    assert_eq!(lower(&switch, "v5")["address"], own);
+    assert_eq!(draft.changes(&["config", "diff"]), [""; 0]);
+
+    // Its name becomes a link's.
+    draft.text.truncate(draft.text.find("[[lower]]\nname = \"v5\"").unwrap());
+    draft.text.push_str("[[macvlan]]\nname = \"v5\"\nlink = \"lan1\"\n");
+    draft.text.push_str(&metrics);
+    draft.apply(&["del lower v5", "add link v5"]);
+    switch.stop();
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Said, mvctl, state};
+use super::client::{Said, errno, mvctl, state};
 use super::common::Switch;
 use super::flow;
 
@@ -97,5 +97,38 @@ fn a_file_that_was_edited_meanwhile_is_not_overwritten() {
     mvctl(&switch, &["config", "save"]).good();
     let saved = std::fs::read_to_string(switch.config_file()).unwrap();
     assert!(saved.contains("# by hand") && saved.contains("mtu = 1200"), "{saved}");
+    // Back to what was applied before: that is read, too.
+    std::fs::write(switch.config_file(), &edited).unwrap();
+    mvctl(&switch, &["config", "apply", switch.config_file().to_str().unwrap()]).good();
+    mvctl(&switch, &["config", "save"]).good();
+    assert_eq!(std::fs::read_to_string(switch.config_file()).unwrap(), edited);
+    switch.stop();
+}
+
+/// Some of what a running switch can be, as the kernel's driver can, no file may
+/// say: then the file that was good stays.
+#[test]
+fn a_file_that_would_not_start_is_not_written() {
+    let mut switch = Switch::start(flow::CONFIG);
+    switch.allow("gone, and its links with it");
+    let good = std::fs::read_to_string(switch.config_file()).unwrap();
+    let is_refused = |needle: &str| {
+        let error = switch.try_rpc("config.save", json!({})).unwrap_err();
+        let said = error["message"].as_str().unwrap();
+        assert!(errno(&error) == "EINVAL" && said.contains(needle), "{error}");
+        assert_eq!(std::fs::read_to_string(switch.config_file()).unwrap(), good);
+    };
+    // A link that is down may have another's address.
+    let twin = json!({"name": "mv2", "link": "lan0", "address": flow::A, "up": false});
+    switch.rpc("link.add", twin);
+    is_refused("that of link mv0");
+    switch.rpc("link.del", json!({"name": "mv2"}));
+    switch.rpc("link.set", json!({"name": "mv0", "nopromisc": true}));
+    is_refused("nopromisc");
+    switch.rpc("link.set", json!({"name": "mv0", "nopromisc": false}));
+    switch.rpc("config.save", json!({}));
+    assert_eq!(std::fs::read_to_string(switch.config_file()).unwrap(), good);
+    switch.rpc("lower.del", json!({"name": "lan0"}));
+    is_refused("no lower");
     switch.stop();
 }

@@ -194,6 +194,14 @@ fn filters_let_through_what_links_need() {
     assert_eq!(kernel(&rig.veth.outer)["promiscuity"].as_u64(), promisc.as_u64().map(|n| n + 1));
     rig.switch.rpc("link.set", json!({"name": "g1", "promisc": false}));
     assert_eq!(kernel(&rig.veth.outer)["promiscuity"], promisc);
+
+    // A VLAN's links are heard by the device below, and take that along when they go.
+    rig.switch.rpc("lower.add", json!({"name": "v5", "lower": "lan0", "vlan": 5}));
+    rig.switch.rpc("link.add", json!({"name": "g5", "link": "v5", "promisc": true}));
+    assert_eq!(kernel(&rig.veth.outer)["promiscuity"].as_u64(), promisc.as_u64().map(|n| n + 1));
+    rig.switch.rpc("lower.del", json!({"name": "v5"}));
+    assert_eq!(kernel(&rig.veth.outer)["promiscuity"], promisc);
+    rig.switch.allow("gone, and its links with it");
     rig.switch.stop();
 }
 
