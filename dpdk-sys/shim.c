@@ -39,6 +39,11 @@ void mv_mbuf_share(struct rte_mbuf *frame, uint16_t more)
 	rte_mbuf_refcnt_update(frame, (int16_t)more);
 }
 
+void mv_mbuf_unshare(struct rte_mbuf *frame, uint16_t fewer)
+{
+	rte_mbuf_refcnt_update(frame, -(int16_t)fewer);
+}
+
 struct rte_mbuf *mv_mbuf_from(struct rte_mempool *pool, const void *data, uint16_t len)
 {
 	struct rte_mbuf *frame = rte_pktmbuf_alloc(pool);

@@ -62,6 +62,7 @@ int mv_link_get(uint16_t port, struct mv_link *link);
 
 void mv_mbuf_free(struct rte_mbuf *frame);
 void mv_mbuf_share(struct rte_mbuf *frame, uint16_t more);
+void mv_mbuf_unshare(struct rte_mbuf *frame, uint16_t fewer);
 /* A frame of `len` bytes copied from `data`; NULL if the pool is empty or the room too small. */
 struct rte_mbuf *mv_mbuf_from(struct rte_mempool *pool, const void *data, uint16_t len);
 /* Somebody else may read the first buffer: it has several references, or its bytes belong to another. */

@@ -16,8 +16,9 @@ use crate::datapath::{BroadcastQueue, Device, Endpoint, Plan, Poll, Port, Segmen
 /// busy guest does not crowd out others.
 const LINK_BUDGET: usize = 32;
 
-/// Frames taken per turn from a lower, behind which many senders wait.
-const LOWER_BUDGET: usize = 128;
+/// Frames taken per turn from a lower, behind which many senders wait: as many
+/// as a worker sorts at once, for fuller groups per output.
+const LOWER_BUDGET: usize = 256;
 
 /// Ethernet header and one VLAN tag.
 const OVERHEAD: u32 = 18;

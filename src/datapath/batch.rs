@@ -1,58 +1,121 @@
 //! Frames of one turn, where they lie, and what classification sees of them.
 //!
 //! The seam between ports and the rest of the loop: sources put frames in,
-//! outputs take them by index. Here a frame is an mbuf; a guest's descriptor
-//! can stand in its place without the classifier or the sorter knowing.
+//! outputs take or borrow them by their claims. Here a frame is an mbuf; a
+//! guest's descriptor can stand in its place without the classifier or the
+//! sorter knowing.
 
 use macvlan::drop::DropReason;
 use macvlan::fib::Head;
 
 use super::counters::Cell;
-use crate::dpdk::{BURST, Burst, Mbuf};
+use crate::dpdk::{BURST, Burst, Copies, Mbuf};
 
 /// Frames a batch holds: several bursts of a backlogged lower.
 pub(super) const BATCH: usize = 256;
 
+/// A receiver's claim to a frame: its number in the batch, and in what way it is
+/// claimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claim(u16);
+
+impl Claim {
+    const SHARED: u16 = 1 << 14;
+    const MULTICAST: u16 = 1 << 15;
+
+    /// Nobody else claims the frame.
+    #[inline]
+    pub(super) const fn sole(index: u8) -> Self {
+        Self(index as u16)
+    }
+
+    /// One of several, which the batch was told about.
+    #[inline]
+    pub(super) const fn shared(index: u8) -> Self {
+        Self(index as u16 | Self::SHARED)
+    }
+
+    /// The same as a member of a group, which counts apart (ST-03).
+    #[inline]
+    pub(super) const fn multicast(self) -> Self {
+        Self(self.0 | Self::MULTICAST)
+    }
+
+    #[inline]
+    pub(super) const fn is_multicast(self) -> bool {
+        self.0 & Self::MULTICAST != 0
+    }
+
+    const fn is_shared(self) -> bool {
+        self.0 & Self::SHARED != 0
+    }
+
+    /// A place in the batch.
+    #[inline]
+    const fn index(self) -> usize {
+        const { assert!(BATCH == 256) }
+        (self.0 & 0xff) as usize
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Batch {
-    len: u16,
+    len: usize,
+    /// Frames that are still in their places.
+    left: usize,
     heads: [Head; BATCH],
     lens: [u32; BATCH],
-    /// Deliveries a frame still has to serve.
-    uses: [u16; BATCH],
     frames: [Option<Mbuf>; BATCH],
+    /// Frames with several receivers. Their places above are empty.
+    shared: [Option<Copies>; BATCH],
+    /// The numbers of those.
+    with_copies: Vec<u8>,
 }
 
 impl Batch {
     pub(super) fn new() -> Box<Self> {
         Box::new(Self {
             len: 0,
+            left: 0,
             heads: [Head::default(); BATCH],
             lens: [0; BATCH],
-            uses: [0; BATCH],
             frames: [const { None }; BATCH],
+            shared: [const { None }; BATCH],
+            with_copies: Vec::with_capacity(BATCH),
         })
     }
 
     #[inline]
-    pub(super) fn len(&self) -> u16 {
+    pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The number of each frame.
+    #[inline]
+    pub(super) fn indices(&self) -> impl Iterator<Item = u8> + use<> {
+        (0..u16::try_from(self.len).unwrap_or(0)).map(|index| index.to_le_bytes()[0])
     }
 
     /// Room for another whole burst.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        usize::from(self.len) + BURST <= BATCH
+        self.len + BURST <= BATCH
     }
 
     #[inline]
     pub(super) fn heads(&self) -> &[Head] {
-        self.heads.get(..usize::from(self.len)).unwrap_or_default()
+        self.heads.get(..self.len).unwrap_or_default()
     }
 
     #[inline]
-    pub(super) fn frame_len(&self, index: u16) -> u32 {
-        self.lens.get(usize::from(index)).copied().unwrap_or(0)
+    pub(super) fn frame_len(&self, index: u8) -> u32 {
+        self.lens[usize::from(index)]
+    }
+
+    /// Length of the frame that is claimed.
+    #[inline]
+    pub(super) fn claimed_len(&self, claim: Claim) -> u32 {
+        self.lens[claim.index()]
     }
 
     /// Takes the frames of a burst in, drops those that are illegal on a port
@@ -73,15 +136,13 @@ impl Batch {
             let len = frame.len();
             bytes += u64::from(len);
             match frame.head() {
-                None => cell.drop_rx(DropReason::Runt, 1, len),
-                Some(_) if frame.segments() != 1 => cell.drop_rx(DropReason::MultiSegment, 1, len),
-                Some(_) if len > max_frame => cell.drop_rx(DropReason::TooLong, 1, len),
-                Some(head) => {
+                Some(head) if frame.segments() == 1 && len <= max_frame => {
                     let head = Head::read(head);
                     if let Some(frame) = divert(frame) {
                         self.push(head, len, frame);
                     }
                 }
+                _ => refuse(&frame, cell),
             }
         }
         cell.rx_bytes.add(bytes);
@@ -93,61 +154,126 @@ impl Batch {
         let len = frame.len();
         match frame.head().map(Head::read) {
             Some(head) if len <= max_frame => self.push(head, len, frame),
-            Some(_) => cell.drop_rx(DropReason::TooLong, 1, len),
-            None => cell.drop_rx(DropReason::Runt, 1, len),
+            _ => refuse(&frame, cell),
         }
-    }
-
-    /// The frame, if it is still here.
-    #[inline]
-    pub(super) fn frame(&self, index: u16) -> Option<&Mbuf> {
-        self.frames.get(usize::from(index))?.as_ref()
     }
 
     /// The caller has made sure of room for a whole burst.
     #[inline]
     fn push(&mut self, head: Head, len: u32, frame: Mbuf) {
-        let at = usize::from(self.len);
-        let places = (self.heads.get_mut(at), self.lens.get_mut(at), self.frames.get_mut(at));
-        if let (Some(head_at), Some(len_at), Some(frame_at)) = places {
-            *head_at = head;
-            *len_at = len;
-            *frame_at = Some(frame);
-            self.len += 1;
+        let at = self.len % BATCH;
+        self.heads[at] = head;
+        self.lens[at] = len;
+        let before = self.frames[at].replace(frame);
+        // The place was empty: no need to look.
+        std::mem::forget(before);
+        self.len += 1;
+        self.left += 1;
+    }
+
+    /// A further handle to the frame, which nobody has claimed yet.
+    pub(super) fn twin(&self, index: u8) -> Option<Mbuf> {
+        self.frames[usize::from(index)].as_ref().map(Mbuf::share)
+    }
+
+    /// Gives a frame back that nobody claims.
+    #[inline]
+    pub(super) fn discard(&mut self, index: u8) {
+        if self.frames[usize::from(index)].take().is_some() {
+            self.left -= 1;
         }
     }
 
-    /// Says how many deliveries `frame` serves; 0 gives it back at once.
+    /// Makes `receivers` claims to one frame possible. Returns the claim that
+    /// each of them has, which for a single one is that of its only receiver.
     #[inline]
-    pub(super) fn set_uses(&mut self, index: u16, uses: usize) {
+    pub(super) fn share(&mut self, index: u8, receivers: usize) -> Claim {
+        if receivers == 1 {
+            return Claim::sole(index);
+        }
         let at = usize::from(index);
-        let uses = u16::try_from(uses).unwrap_or(u16::MAX);
-        if let Some(place) = self.uses.get_mut(at) {
-            *place = uses;
+        if receivers == 0 {
+            self.discard(index);
+        } else if let Some(frame) = self.frames[at].take() {
+            self.left -= 1;
+            self.shared[at] = Some(Copies::of(frame, receivers));
+            self.with_copies.push(index);
         }
-        if uses == 0
-            && let Some(frame) = self.frames.get_mut(at)
-        {
-            *frame = None;
-        }
+        Claim::shared(index)
     }
 
-    /// The frame for one of its deliveries: shared, and for the last one moved out.
+    /// The frame for one who keeps it. `None`: it is not there, which claims
+    /// that were made here exclude.
     #[inline]
-    pub(super) fn take(&mut self, index: u16) -> Option<Mbuf> {
-        let at = usize::from(index);
-        let uses = self.uses.get_mut(at)?;
-        let frame = self.frames.get_mut(at)?;
-        *uses = uses.saturating_sub(1);
-        if *uses == 0 { frame.take() } else { frame.as_ref().map(Mbuf::share) }
+    pub(super) fn take(&mut self, claim: Claim) -> Option<Mbuf> {
+        if claim.is_shared() {
+            return self.shared[claim.index()].as_mut().map(Copies::take);
+        }
+        let frame = self.frames[claim.index()].take();
+        self.left -= usize::from(frame.is_some());
+        frame
+    }
+
+    /// All frames of a list of sole claims, if none of them is longer than
+    /// `most`: moves them behind those in `burst`, which has room for them, and
+    /// returns their bytes. What most lists are, in loops without a branch.
+    #[inline]
+    pub(super) fn take_all(
+        &mut self,
+        claims: &[Claim],
+        most: u32,
+        burst: &mut Burst,
+    ) -> Option<u64> {
+        let kinds = claims.iter().fold(0, |kinds, claim| kinds | claim.0);
+        if kinds >= Claim::SHARED {
+            return None;
+        }
+        let (mut bytes, mut longest) = (0, 0);
+        for claim in claims {
+            let len = self.lens[claim.index()];
+            bytes += u64::from(len);
+            longest = longest.max(len);
+        }
+        if longest > most {
+            return None;
+        }
+        let frames = &mut self.frames;
+        self.left -= burst.append(claims.iter().filter_map(|claim| frames[claim.index()].take()));
+        Some(bytes)
+    }
+
+    /// The frame for one who copies its bytes.
+    #[inline]
+    pub(super) fn borrow(&self, claim: Claim) -> Option<&Mbuf> {
+        if claim.is_shared() {
+            return self.shared[claim.index()].as_ref().map(Copies::frame);
+        }
+        self.frames[claim.index()].as_ref()
     }
 
     /// Ends the turn: whatever was not taken is given back.
     #[inline]
     pub(super) fn release(&mut self) {
-        for frame in self.frames.iter_mut().take(usize::from(self.len)) {
-            *frame = None;
+        if self.left > 0 {
+            Mbuf::free_all(self.frames.get_mut(..self.len).unwrap_or_default());
+            self.left = 0;
+        }
+        for index in self.with_copies.drain(..) {
+            self.shared[usize::from(index)] = None;
         }
         self.len = 0;
     }
+}
+
+/// Counts a frame that may not enter with what is wrong with it.
+#[cold]
+fn refuse(frame: &Mbuf, cell: &Cell) {
+    let reason = if frame.head().is_none() {
+        DropReason::Runt
+    } else if frame.segments() != 1 {
+        DropReason::MultiSegment
+    } else {
+        DropReason::TooLong
+    };
+    cell.drop_rx(reason, 1, frame.len());
 }

@@ -56,9 +56,9 @@ impl Cell {
 
     /// Frames received here that were to leave by the wire and did not.
     #[inline]
-    pub(super) fn not_sent(&self, frames: usize, bytes: u32) {
+    pub(super) fn not_sent(&self, frames: usize, bytes: u64) {
         self.wire_full.add(frames as u64);
-        self.rx_drop_bytes.add(u64::from(bytes));
+        self.rx_drop_bytes.add(bytes);
     }
 
     #[inline]

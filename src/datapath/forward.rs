@@ -6,12 +6,12 @@
 use macvlan::drop::DropReason;
 use macvlan::fib::{Decisions, Members, Output, Target};
 
-use super::batch::{BATCH, Batch};
+use super::batch::{BATCH, Batch, Claim};
 use super::broadcast::BUDGET;
 use super::counters::{Cell, WorkerStats};
 use super::deliver::Delivery;
 use super::plan::{Plan, Poll, Segment};
-use super::sort::{MULTICAST, Sorter};
+use super::sort::Sorter;
 use crate::dpdk::{BURST, Burst, Lcore, Mbuf};
 
 /// A worker's scratch space and its right to transmit.
@@ -120,45 +120,78 @@ impl Forwarder {
     /// Sends every frame of the batch where its verdict says.
     #[inline]
     fn sort(&mut self, from: Source<'_>) {
-        let fib = &from.segment.fib;
-        let mut copies = 0;
-        for index in 0..self.batch.len() {
-            let sources = fib.sources_of(&self.decisions, index);
-            let others = sources.len();
-            let made = match self.decisions.target(index) {
-                Target::Output(output) => {
-                    self.batch.set_uses(index, others + 1);
-                    self.add(output, index, from);
-                    others
-                }
-                Target::Group(group) => {
-                    let members = fib.members(group, fib.list_of(&self.decisions, index));
-                    if members.queued() && !self.may_replicate(from.segment) {
-                        self.postpone(members, index, others, from)
-                    } else {
-                        self.replicate(members, index, others, from)
-                    }
-                }
-                Target::Drop(reason) => {
-                    self.batch.set_uses(index, others);
-                    if others == 0 {
-                        self.drop(reason, index, from);
-                    }
-                    others.saturating_sub(1)
-                }
-            };
-            copies += made;
-            for &output in sources {
-                self.add(output, index, from);
-            }
-        }
-        if copies > 0 {
-            from.cell.copies.add(copies as u64);
+        if !self.sort_sole(from.segment) {
+            self.sort_each(from);
         }
         self.deliver(from);
         if !self.postponed.is_empty() {
             self.enqueue(from);
         }
+    }
+
+    /// A batch of which each frame goes to one output, as most do. `false`: it is
+    /// none of those.
+    #[inline]
+    fn sort_sole(&mut self, segment: &Segment) -> bool {
+        let Self { batch, decisions, sorter, .. } = self;
+        if segment.fib.has_sources() {
+            return false;
+        }
+        let Some(outputs) = decisions.outputs(batch.len()) else { return false };
+        sorter.add_all(outputs.zip(batch.indices().map(Claim::sole)));
+        true
+    }
+
+    /// A batch of which some frames go to several, or nowhere, or past source
+    /// lists.
+    fn sort_each(&mut self, from: Source<'_>) {
+        let has_sources = from.segment.fib.has_sources();
+        let mut copies = 0;
+        for index in self.batch.indices() {
+            match self.decisions.target(u16::from(index)) {
+                Target::Output(output) if !has_sources => {
+                    self.add(output, Claim::sole(index), from);
+                }
+                target => copies += self.sort_one(target, index, from),
+            }
+        }
+        if copies > 0 {
+            from.cell.copies.add(copies as u64);
+        }
+    }
+
+    /// Returns how many copies that makes of the frame.
+    #[inline]
+    fn sort_one(&mut self, target: Target, index: u8, from: Source<'_>) -> usize {
+        let fib = &from.segment.fib;
+        let number = u16::from(index);
+        let sources = fib.sources_of(&self.decisions, number);
+        let others = sources.len();
+        let (claim, copies) = match target {
+            Target::Output(output) => {
+                let claim = self.batch.share(index, others + 1);
+                self.add(output, claim, from);
+                (claim, others)
+            }
+            Target::Group(group) => {
+                let members = fib.members(group, fib.list_of(&self.decisions, number));
+                if members.queued() && !self.may_replicate(from.segment) {
+                    self.postpone(members, index, others, from)
+                } else {
+                    self.replicate(members, index, others, from)
+                }
+            }
+            Target::Drop(reason) => {
+                if others == 0 {
+                    self.drop(reason, index, from);
+                }
+                (self.batch.share(index, others), others.saturating_sub(1))
+            }
+        };
+        for &output in sources {
+            self.add(output, claim, from);
+        }
+        copies
     }
 
     /// Puts what was postponed into the broadcast queue, now that what came
@@ -174,7 +207,7 @@ impl Forwarder {
         }
     }
 
-    fn drop(&mut self, reason: DropReason, index: u16, from: Source<'_>) {
+    fn drop(&mut self, reason: DropReason, index: u8, from: Source<'_>) {
         from.cell.drop_rx(reason, 1, self.batch.frame_len(index));
     }
 
@@ -188,51 +221,50 @@ impl Forwarder {
             && segment.queue.is_idle()
     }
 
-    /// A copy for each member, beside `others`. Returns how many copies that
-    /// makes of the one frame.
+    /// A claim for each member, beside `others`. Returns that of the others, and
+    /// how many copies all that makes of the one frame.
     #[inline]
     fn replicate(
         &mut self,
         members: Members<'_>,
-        index: u16,
+        index: u8,
         others: usize,
         from: Source<'_>,
-    ) -> usize {
+    ) -> (Claim, usize) {
         let count = members.into_iter().count();
-        self.batch.set_uses(index, others + count);
         if others + count == 0 {
             self.drop(DropReason::NoMember, index, from);
-            return 0;
         }
+        let claim = self.batch.share(index, others + count);
         if members.queued() {
             self.budget = self.budget.saturating_sub(count);
         }
         for output in members {
             // ST-03: links alone count what they get as members of a group.
-            let mark = if output.slot().is_some() { MULTICAST } else { 0 };
-            self.add(output, index | mark, from);
+            let is_link = output.slot().is_some();
+            self.add(output, if is_link { claim.multicast() } else { claim }, from);
         }
-        others + count - 1
+        (claim, (others + count).saturating_sub(1))
     }
 
     /// Puts a frame's copies for links off: one waits for all of them. The host
-    /// gets its own now (RXM-13). Returns how many copies that makes.
+    /// gets its own now (RXM-13). Returns as [`Forwarder::replicate`].
     #[cold]
     fn postpone(
         &mut self,
         members: Members<'_>,
-        index: u16,
+        index: u8,
         others: usize,
         from: Source<'_>,
-    ) -> usize {
-        self.postponed.extend(self.batch.frame(index).map(Mbuf::share));
+    ) -> (Claim, usize) {
+        self.postponed.extend(self.batch.twin(index));
         let now = || members.into_iter().filter(|output| output.slot().is_none());
         let count = others + now().count();
-        self.batch.set_uses(index, count);
+        let claim = self.batch.share(index, count);
         for output in now() {
-            self.add(output, index, from);
+            self.add(output, claim, from);
         }
-        count
+        (claim, count)
     }
 
     /// Replicates what waits in the broadcast queues of a lower and of the VLANs
@@ -272,7 +304,7 @@ impl Forwarder {
             }
             frames += taken;
             // Those dropped at once cost a turn something, too.
-            self.budget = self.budget.saturating_sub(taken - usize::from(self.batch.len()));
+            self.budget = self.budget.saturating_sub(taken - self.batch.len());
             segment.fib.classify(ingress, self.batch.heads(), &mut self.decisions);
             self.replicate_waiting(from);
             self.batch.release();
@@ -285,10 +317,11 @@ impl Forwarder {
     fn replicate_waiting(&mut self, from: Source<'_>) {
         let fib = &from.segment.fib;
         let mut copies = 0;
-        for index in 0..self.batch.len() {
-            let members = match self.decisions.target(index) {
+        for index in self.batch.indices() {
+            let number = u16::from(index);
+            let members = match self.decisions.target(number) {
                 Target::Group(group) => {
-                    Some(fib.members(group, fib.list_of(&self.decisions, index)))
+                    Some(fib.members(group, fib.list_of(&self.decisions, number)))
                 }
                 Target::Output(_) | Target::Drop(_) => None,
             };
@@ -297,14 +330,14 @@ impl Forwarder {
                 members.filter(|output| output.slot().is_some())
             };
             let count = links().count();
-            self.batch.set_uses(index, count);
             if count == 0 {
                 self.drop(DropReason::NoMember, index, from);
             }
+            let claim = self.batch.share(index, count).multicast();
             copies += count.saturating_sub(1);
             self.budget = self.budget.saturating_sub(count.max(1));
             for output in links() {
-                self.add(output, index | MULTICAST, from);
+                self.add(output, claim, from);
             }
         }
         from.cell.copies.add(copies as u64);
@@ -341,18 +374,18 @@ impl Forwarder {
     }
 
     #[inline]
-    fn add(&mut self, output: Output, frame: u16, from: Source<'_>) {
+    fn add(&mut self, output: Output, claim: Claim, from: Source<'_>) {
         if self.sorter.room() == 0 {
             self.deliver(from);
         }
-        self.sorter.add(output, frame);
+        self.sorter.add(output, claim);
     }
 
     /// Hands every group that was sorted to its output.
     #[inline]
     fn deliver(&mut self, from: Source<'_>) {
         let Self { lcore, burst, batch, sorter, .. } = self;
-        sorter.groups(|output, frames| {
+        sorter.groups(|output, claims| {
             // A verdict names no output that its segment does not have.
             let Some(to) = from.segment.endpoint(output) else { return };
             let Some(cell) = to.port.stats.cell(lcore.index()) else { return };
@@ -360,7 +393,7 @@ impl Forwarder {
             let is_local = from.ingress != Output::WIRE;
             let max_copy = if is_local { to.max_frame } else { to.max_delivered };
             let mut delivery = Delivery { lcore, burst, batch, to, cell, sender, max_copy };
-            for chunk in frames.chunks(BURST) {
+            for chunk in claims.chunks(BURST) {
                 delivery.chunk(chunk);
             }
             from.stats.batches.add(1);

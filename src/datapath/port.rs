@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 
 use super::counters::PortStats;
-use crate::dpdk::{Burst, EthPort, Lcore, Mbuf, Pool, RingPair, VhostPort};
+use crate::dpdk::{Burst, EthPort, Mbuf, Pool, RingPair, VhostPort};
 
 /// The kinds of device frames go in and out of.
 #[derive(Debug)]
@@ -92,18 +92,6 @@ impl Port {
             received += 1;
         }
         received
-    }
-
-    /// Delivers from the front of `burst`; the rest stays in it. `None`: no
-    /// peer is there.
-    #[inline]
-    pub(super) fn tx(&self, lcore: &Lcore, burst: &mut Burst) -> Option<usize> {
-        match &self.device {
-            Device::Vhost(port) => port.tx(lcore, burst),
-            Device::Eth(port) => Some(port.tx(lcore, burst)),
-            Device::Ring(ring) => Some(ring.port().tx(lcore, burst)),
-            Device::Vlan(vlan) => vlan.carrier.tx(lcore, burst),
-        }
     }
 
     /// Receive queues that workers poll, at least 1 unless the device cannot receive.

@@ -2,10 +2,13 @@
 //!
 //! [`Mbuf`] is an owned handle of eight bytes; [`Burst`] is up to [`BURST`] of
 //! them in place. Both give their buffers back when dropped, and a transmit
-//! takes out of the burst exactly what the device took. A frame that exists is
-//! written into by its only owner alone (`vlan.rs`): shared handles stay legal.
+//! takes out of the burst exactly what the device took. [`Loan`] is as many of
+//! somebody else's, for a receiver that copies; [`Copies`] a frame with handles
+//! for several that keep it. A frame that exists is written into by its only
+//! owner alone (`vlan.rs`): shared handles stay legal.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
@@ -104,6 +107,21 @@ impl Mbuf {
         Self(self.0)
     }
 
+    /// Gives back the frames that are still in their places.
+    #[inline]
+    pub fn free_all(places: &mut [Option<Self>]) {
+        for part in places.chunks_mut(usize::from(u16::MAX)) {
+            let count = u32::try_from(part.len()).unwrap_or(0);
+            // SAFETY: an empty place is a null pointer, which the call passes
+            // over; the others pass their references, and the places are
+            // emptied without a look at what was in them.
+            unsafe {
+                sys::rte_pktmbuf_free_bulk(part.as_mut_ptr().cast(), count);
+                std::ptr::write_bytes(part.as_mut_ptr(), 0, part.len());
+            }
+        }
+    }
+
     /// A frame of its own with the same bytes and all headroom; `None` if the
     /// pool is empty or the frame has no bytes.
     #[must_use]
@@ -153,6 +171,105 @@ impl fmt::Debug for Mbuf {
     }
 }
 
+/// A frame with handles for several receivers, made at once.
+#[derive(Debug)]
+pub struct Copies {
+    frame: Mbuf,
+    /// References beside the frame's own that nobody has taken yet.
+    spare: u16,
+}
+
+impl Copies {
+    /// Handles for `receivers`, up to 32,767; those beyond cost more.
+    #[must_use]
+    pub fn of(frame: Mbuf, receivers: usize) -> Self {
+        let spare = u16::try_from(receivers).unwrap_or(0);
+        let spare = if i16::try_from(spare).is_ok() { spare } else { 0 };
+        // SAFETY: the buffer is alive; the references stay here until taken.
+        unsafe { sys::mv_mbuf_share(frame.as_ptr(), spare) };
+        Self { frame, spare }
+    }
+
+    /// A handle for one of the receivers.
+    #[inline]
+    #[must_use]
+    pub fn take(&mut self) -> Mbuf {
+        if self.spare == 0 {
+            return self.frame.share();
+        }
+        self.spare -= 1;
+        Mbuf(self.frame.0)
+    }
+
+    /// The frame.
+    #[inline]
+    #[must_use]
+    pub fn frame(&self) -> &Mbuf {
+        &self.frame
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        if self.spare > 0 {
+            // SAFETY: these references were made here and are nobody else's; the
+            // frame's own is left, and goes with the handle.
+            unsafe { sys::mv_mbuf_unshare(self.frame.as_ptr(), self.spare) };
+        }
+    }
+}
+
+/// Up to [`BURST`] frames of somebody else, lent to a receiver that copies them.
+#[derive(Debug)]
+pub struct Loan<'a> {
+    frames: [*mut sys::rte_mbuf; BURST],
+    len: usize,
+    owner: PhantomData<&'a Mbuf>,
+}
+
+impl<'a> Loan<'a> {
+    /// No frames yet.
+    #[inline]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { frames: [std::ptr::null_mut(); BURST], len: 0, owner: PhantomData }
+    }
+
+    /// Frames lent, 0 to [`BURST`].
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Nothing is lent.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a frame; `false` if there is no room.
+    #[inline]
+    pub fn push(&mut self, frame: &'a Mbuf) -> bool {
+        let Some(place) = self.frames.get_mut(self.len) else { return false };
+        *place = frame.as_ptr();
+        self.len += 1;
+        true
+    }
+
+    /// The handles and their number, for a call that reads the frames.
+    pub(super) fn handles(&mut self) -> (*mut *mut sys::rte_mbuf, u16) {
+        (self.frames.as_mut_ptr(), u16::try_from(self.len).unwrap_or(0))
+    }
+}
+
+impl Default for Loan<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Up to [`BURST`] owned frames, stored in place.
 pub struct Burst {
     frames: [MaybeUninit<Mbuf>; BURST],
@@ -198,6 +315,21 @@ impl Burst {
         None
     }
 
+    /// Adds frames until the burst is full; returns how many. One that does not
+    /// fit is freed.
+    #[inline]
+    pub fn append(&mut self, frames: impl Iterator<Item = Mbuf>) -> usize {
+        let before = self.len;
+        let places = self.frames.get_mut(before..).unwrap_or_default();
+        let mut added = 0;
+        for (frame, place) in frames.zip(places) {
+            place.write(frame);
+            added += 1;
+        }
+        self.len = before + added;
+        added
+    }
+
     /// The frames held.
     #[inline]
     #[must_use]
@@ -211,7 +343,7 @@ impl Burst {
     pub fn drain(&mut self) -> impl Iterator<Item = Mbuf> + '_ {
         let len = std::mem::take(&mut self.len);
         // A frame that the caller does not take is freed with the iterator.
-        Drain { burst: self, next: 0, len }
+        Drain(self.frames.get(..len).unwrap_or_default().iter())
     }
 
     /// Gives all frames back to their pools. Returns how many there were.
@@ -287,25 +419,17 @@ impl fmt::Debug for Burst {
     }
 }
 
-struct Drain<'a> {
-    burst: &'a mut Burst,
-    next: usize,
-    len: usize,
-}
+/// Initialised places, which the burst no longer counts as its own.
+struct Drain<'a>(std::slice::Iter<'a, MaybeUninit<Mbuf>>);
 
 impl Iterator for Drain<'_> {
     type Item = Mbuf;
 
     #[inline]
     fn next(&mut self) -> Option<Mbuf> {
-        if self.next == self.len {
-            return None;
-        }
-        let place = self.burst.frames.get(self.next)?;
-        self.next += 1;
         // SAFETY: places below the former length are initialised, and each is
-        // read once since `next` only grows and the burst counts as empty.
-        Some(unsafe { place.assume_init_read() })
+        // read once since the iterator passes it once.
+        self.0.next().map(|place| unsafe { place.assume_init_read() })
     }
 }
 

@@ -22,7 +22,7 @@ use super::error::{DpdkError, attempt};
 use super::fds;
 use super::gate::Gate;
 use super::lcore::Lcore;
-use super::mbuf::Burst;
+use super::mbuf::{Burst, Loan};
 use super::pool::Pool;
 
 /// Ports by socket path: how a callback, which gets a device id, finds its port.
@@ -202,24 +202,19 @@ impl VhostPort {
         })
     }
 
-    /// Copies from the front of `burst` what the guest's ring takes and frees
-    /// it; the rest stays in it. Returns how many were taken, or `None` if no
-    /// guest is there.
+    /// Copies from the front of `frames` what the guest's ring takes. Returns
+    /// how many that were, or `None` if no guest is there.
     #[inline]
-    pub fn tx(&self, _lcore: &Lcore, burst: &mut Burst) -> Option<usize> {
+    pub fn tx(&self, _lcore: &Lcore, frames: &mut Loan<'_>) -> Option<usize> {
         let [gate, _] = &self.shared.gates;
         let _pass = gate.enter()?;
         let vid = self.shared.vid.load(Ordering::Relaxed);
-        Some(burst.drain_front(|frames, count| {
-            // SAFETY: inside the gate the device exists; the library takes its
-            // own lock, so that two workers may come here. It copies the frames
-            // and leaves the handles, of which the first `taken` are freed here.
-            unsafe {
-                let taken = sys::rte_vhost_enqueue_burst(vid, TO_GUEST, frames, count);
-                sys::rte_pktmbuf_free_bulk(frames, u32::from(taken));
-                taken
-            }
-        }))
+        let (handles, count) = frames.handles();
+        // SAFETY: inside the gate the device exists; the library takes its own
+        // lock, so that two workers may come here. It reads the frames, which
+        // live as long as the loan, and leaves the handles.
+        let taken = unsafe { sys::rte_vhost_enqueue_burst(vid, TO_GUEST, handles, count) };
+        Some(usize::from(taken))
     }
 
     /// Asks the guest to kick when it sends, or to stop doing so. Returns true

@@ -39,6 +39,16 @@ impl Decisions {
     pub fn target(&self, frame: u16) -> Target {
         self.to.get(usize::from(frame)).copied().unwrap_or_default().target()
     }
+
+    /// The outputs of the first so many frames, if each of them goes to one.
+    #[inline]
+    #[must_use]
+    pub fn outputs(&self, frames: usize) -> Option<impl Iterator<Item = Output>> {
+        let to = self.to.get(..frames)?;
+        // Looks at all of them: no branch, so that many are compared at once.
+        let others = to.iter().fold(false, |others, to| others | !to.is_output());
+        (!others).then(|| to.iter().map(|to| to.as_output()))
+    }
 }
 
 /// Someone who gets a frame.

@@ -20,10 +20,12 @@ impl Head {
     #[inline]
     #[must_use]
     pub const fn read(bytes: &[u8; 14]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = *bytes;
-        Self {
-            first: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            second: u64::from_le_bytes([g, h, i, j, k, l, m, n]),
+        // Two loads that overlap: put together byte by byte it would be twenty.
+        match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(second)) => {
+                Self { first: u64::from_le_bytes(*first), second: u64::from_le_bytes(*second) }
+            }
+            _ => Self { first: 0, second: 0 },
         }
     }
 

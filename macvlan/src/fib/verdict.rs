@@ -95,6 +95,18 @@ impl Verdict {
         Self(output.0)
     }
 
+    /// To one port.
+    #[inline]
+    pub(crate) const fn is_output(self) -> bool {
+        self.0 < Self::GROUP
+    }
+
+    /// The port, for a verdict that names one.
+    #[inline]
+    pub(crate) const fn as_output(self) -> Output {
+        Output(self.0)
+    }
+
     /// To a group, and not to one port or nowhere.
     #[inline]
     pub(crate) const fn is_group(self) -> bool {
