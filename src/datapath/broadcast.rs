@@ -16,10 +16,6 @@ use crossbeam::queue::ArrayQueue;
 
 use crate::dpdk::Mbuf;
 
-/// Copies for links that one turn of one lower makes of group frames. A frame
-/// that is begun is finished.
-pub(super) const BUDGET: usize = 256;
-
 /// How many frames may wait in all broadcast queues together: each is a buffer
 /// of the pool that unicast needs, too.
 #[derive(Debug)]

@@ -7,7 +7,6 @@ use macvlan::drop::DropReason;
 use macvlan::fib::{Decisions, Members, Output, Target};
 
 use super::batch::{BATCH, Batch, Claim};
-use super::broadcast::BUDGET;
 use super::counters::{Cell, WorkerStats};
 use super::deliver::Delivery;
 use super::plan::{Plan, Poll, Segment};
@@ -26,7 +25,9 @@ pub(super) struct Forwarder {
     diverted: Vec<(usize, Mbuf)>,
     /// Frames of the batch that go into the broadcast queue.
     postponed: Vec<Mbuf>,
-    /// Copies of group frames this turn may still make.
+    /// Copies of group frames that may be made at once, and those of them that
+    /// are left.
+    copies: usize,
     budget: usize,
 }
 
@@ -49,6 +50,7 @@ impl Forwarder {
             sorter: Sorter::new(),
             diverted: Vec::with_capacity(BATCH),
             postponed: Vec::with_capacity(BATCH),
+            copies: 0,
             budget: 0,
         }
     }
@@ -60,13 +62,14 @@ impl Forwarder {
         let Some(from) = segment.endpoint(poll.ingress) else { return 0 };
         let received = from.port.rx(poll.queue, &mut self.burst);
         let is_wire = poll.ingress == Output::WIRE;
+        self.copies = poll.copies;
         if received == 0 {
             return if is_wire { self.serve_queues(plan, segment, stats) } else { 0 };
         }
         let Some(cell) = from.port.stats.cell(self.lcore.index()) else {
             return self.burst.clear();
         };
-        self.budget = BUDGET;
+        self.budget = self.copies;
         self.admit(segment, from.max_frame, cell, is_wire);
         let mut total = received;
         // A full burst means more is waiting: gathering several makes fuller
@@ -291,7 +294,7 @@ impl Forwarder {
         let from = Source { segment, ingress, cell, stats };
         let links = segment.endpoints.len().saturating_sub(2).max(1);
         let mut frames = 0;
-        self.budget = BUDGET;
+        self.budget = self.copies;
         while self.budget > 0 && !segment.queue.is_empty() {
             // Else another worker does it, to whom this one leaves its frames.
             let Some(queue) = segment.queue.serve() else { break };
@@ -361,7 +364,7 @@ impl Forwarder {
                 cell.rx_bytes.add(u64::from(frame.len()));
                 self.batch.readmit(frame, wire.max_frame, cell);
             }
-            self.budget = BUDGET;
+            self.budget = self.copies;
             self.forward(Source { segment, ingress: Output::WIRE, cell, stats });
         }
     }
@@ -370,6 +373,7 @@ impl Forwarder {
     /// another worker is emptying is left to it: it, too, ends with this.
     pub(super) fn finish(&mut self, plan: &Plan, poll: &Poll, stats: &WorkerStats) {
         let Some(segment) = plan.segment(poll.segment) else { return };
+        self.copies = poll.copies;
         while poll.ingress == Output::WIRE && self.serve_queues(plan, segment, stats) > 0 {}
     }
 

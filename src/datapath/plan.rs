@@ -72,6 +72,9 @@ pub struct Poll {
     pub queue: u16,
     /// Frames taken per turn at most.
     pub budget: usize,
+    /// Copies for links that a turn makes of group frames from the wire before
+    /// the others wait. A frame that is begun is finished.
+    pub copies: usize,
 }
 
 /// What the workers do, until the next plan.

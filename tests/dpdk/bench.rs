@@ -155,12 +155,18 @@ impl Rig {
             });
             for queue in 0..self.ports[lower.port].rx_queues().min(workers) {
                 let ingress = Output::WIRE;
-                polls[usize::from(queue)].push(Poll { segment, ingress, queue, budget: 128 });
+                polls[usize::from(queue)].push(Poll {
+                    segment,
+                    ingress,
+                    queue,
+                    budget: 128,
+                    copies: 256,
+                });
             }
             let host = lower.host.map(|_| Output::HOST);
             let links = (0..).zip(&lower.links).map(|(slot, _)| Output::link(slot));
             for (number, ingress) in host.into_iter().chain(links).enumerate() {
-                let poll = Poll { segment, ingress, queue: 0, budget: 32 };
+                let poll = Poll { segment, ingress, queue: 0, budget: 32, copies: 256 };
                 polls[number % usize::from(workers)].push(poll);
             }
         }

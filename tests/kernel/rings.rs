@@ -117,7 +117,7 @@ impl Rings {
                 let port = Arc::clone(&self.wires[wire].port);
                 let (max_frame, max_delivered) = (mtu + ABOVE_MTU, lower.mtu + ABOVE_MTU);
                 endpoints.push(Some(Endpoint { port, max_frame, max_delivered }));
-                polls.push(Poll { segment, ingress, queue: 0, budget: 32 });
+                polls.push(Poll { segment, ingress, queue: 0, budget: 32, copies: 256 });
             }
             let index = ours.lower(*number).expect("a lower of this number");
             let queue_len = ours.driver.bc_queue_len_used(index);
