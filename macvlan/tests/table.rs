@@ -66,7 +66,7 @@ fn addresses(count: usize, mut seed: u64) -> HashMap<u64, u16> {
 
 /// How many lines a lookup may have to see.
 fn allowed(count: usize) -> usize {
-    if count <= ONE_LINE { 1 } else { 2 }
+    if count <= ONE_LINE { 1 } else { 8 }
 }
 
 proptest! {
@@ -87,7 +87,8 @@ proptest! {
 
 #[test]
 fn equals_a_map_at_every_scale() {
-    for count in [0, 1, 7, 8, 9, 64, 1000, ONE_LINE, ONE_LINE + 1, 20_000, 100_000] {
+    for count in [0, 1, 7, 8, 9, 64, 1000, ONE_LINE, ONE_LINE + 1, 20_000, 65_536, 100_000, 1 << 20]
+    {
         let entries = addresses(count, count as u64);
         let misses: Vec<u64> = addresses(2000, !(count as u64)).into_keys().collect();
         let misses: Vec<u64> =
@@ -98,7 +99,10 @@ fn equals_a_map_at_every_scale() {
             "{count} addresses: {} lines",
             table.max_probe()
         );
-        assert!(table.lines() * 8 >= count * 2 || count == 0, "more than half full");
+        assert!(table.lines() * 8 >= count * 2, "more than half full");
+        // Small ones may take twice as much for a multiplier that fits.
+        let most = if count <= ONE_LINE { count } else { count / 2 + 1 };
+        assert!(table.lines() <= most.max(1), "{count} addresses in {} lines", table.lines());
     }
 }
 
@@ -110,7 +114,7 @@ fn consecutive_addresses_are_no_worse() {
             |n: u64| MacAddr::new([2, 0x16, 0x3e, (n >> 16) as u8, (n >> 8) as u8, n as u8]).key();
         let entries = (0..count).map(|n| (key(n), (n % 0xffff) as u16)).collect();
         let table = compare(&entries, &[]);
-        assert!(table.max_probe() <= 2, "{count}: {}", table.max_probe());
+        assert!(table.max_probe() <= allowed(count as usize), "{count}: {}", table.max_probe());
     }
 }
 

@@ -4,22 +4,31 @@
 //! 64-byte line of eight entries, compared at once. Built once from the whole
 //! set, so there are no tombstones and no atomics, and the builder may look for
 //! a multiplier under which lookups end early: in the first line for up to
-//! [`ONE_LINE`] addresses, in the second above that.
+//! [`ONE_LINE`] addresses; above that, for all but a few in a hundred.
+//!
+//! A line that is full may have spilled into the next. It says so by the order
+//! of its entries, which means nothing else: see [`has_spilled`].
 
 use crate::mac::MacAddr;
-use crate::simd;
+use crate::simd::{self, Isa, Kernel, Line};
 
 /// The value of an address that is not in the table.
 pub const MISS: u16 = u16::MAX;
 
 /// Up to so many addresses, every lookup ends in its first line.
-pub const ONE_LINE: usize = 4096;
+pub const ONE_LINE: usize = 1 << 14;
+
+/// Up to so many addresses, at most a quarter of the slots is taken.
+const ROOMY: usize = 1 << 16;
 
 const SLOTS: usize = 8;
 
 /// No address's entry: broadcast is never looked up as one, and the value that
-/// a lookup would find here is [`MISS`].
+/// a lookup would find here is [`MISS`]. Above all other entries.
 const EMPTY: u64 = u64::MAX;
+
+/// Lines behind the first that a lookup in a larger table may have to see.
+const SPILL: usize = 7;
 
 /// Multipliers tried for one size before the table is doubled.
 const TRIES: u32 = 32;
@@ -31,7 +40,7 @@ const DOUBLINGS: u32 = 3;
 /// One cache line of entries.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Bucket([u64; SLOTS]);
+struct Bucket(Line);
 
 const _: () = assert!(size_of::<Bucket>() == 64 && align_of::<Bucket>() == 64);
 
@@ -50,11 +59,10 @@ pub struct DuplicateMac {
 pub struct MacTable {
     buckets: Box<[Bucket]>,
     multiplier: u64,
-    /// Shifts a product down to a bucket number.
-    shift: u32,
     /// Lines behind the first that a lookup may have to see.
     spill: usize,
     len: usize,
+    isa: Isa,
 }
 
 impl Default for MacTable {
@@ -72,14 +80,15 @@ impl MacTable {
     pub fn build(entries: impl IntoIterator<Item = (MacAddr, u16)>) -> Result<Self, DuplicateMac> {
         let entries: Vec<u64> =
             entries.into_iter().map(|(mac, value)| mac.key() | u64::from(value) << 48).collect();
-        // At most half full; small tables a quarter, so that lines rarely overflow.
-        let slack = if entries.len() <= ONE_LINE { 4 } else { 2 };
-        let start = (entries.len() * slack).div_ceil(SLOTS).max(1).next_power_of_two();
-        let wanted = usize::from(entries.len() > ONE_LINE);
+        // At most a quarter full, so that lines rarely spill; beyond any cache
+        // half full, since more lines would cost more than they save.
+        let slots = if entries.len() <= ROOMY { 4 * entries.len() } else { 2 * entries.len() };
+        let start = slots.div_ceil(SLOTS);
+        let wanted = if entries.len() <= ONE_LINE { 0 } else { SPILL };
         let mut best: Option<(usize, Layout)> = None;
         'search: for doubling in 0..=DOUBLINGS {
             for attempt in 0..TRIES {
-                let mut layout = Layout::new(start << doubling, attempt);
+                let mut layout = Layout::new(start.max(1) << doubling, attempt);
                 let spill = layout.fill(&entries)?;
                 if best.as_ref().is_none_or(|(least, _)| spill < *least) {
                     best = Some((spill, layout));
@@ -94,8 +103,8 @@ impl MacTable {
     }
 
     fn from(layout: Layout, spill: usize, len: usize) -> Self {
-        let Layout { buckets, multiplier, shift } = layout;
-        Self { buckets, multiplier, shift, spill, len }
+        let Layout { buckets, multiplier } = layout;
+        Self { buckets, multiplier, spill, len, isa: Isa::best() }
     }
 
     /// The value of an address, given as [`MacAddr::key`].
@@ -109,42 +118,40 @@ impl MacTable {
     /// lines are on their way before the first is looked at.
     #[inline]
     pub fn lookup_burst(&self, keys: &[u64], values: &mut [u16]) {
-        let mut lines = [0_usize; super::CHUNK];
-        for (keys, values) in keys.chunks(super::CHUNK).zip(values.chunks_mut(super::CHUNK)) {
-            for (line, &key) in lines.iter_mut().zip(keys) {
-                *line = self.bucket_of(key);
-                if let Some(bucket) = self.buckets.get(*line) {
-                    simd::prefetch(&bucket.0);
-                }
-            }
-            for ((&line, &key), value) in lines.iter().zip(keys).zip(values) {
+        self.isa.run(Burst { table: self, keys, values });
+    }
+
+    #[inline]
+    fn bucket_of(&self, key: u64) -> usize {
+        bucket_of(key, self.multiplier, self.buckets.len())
+    }
+
+    /// Looks at the first lines, and further only if one has `SPILLS`.
+    #[inline(always)]
+    fn probe_all<const SPILLS: bool>(
+        &self,
+        lines: &[usize],
+        keys: &[u64],
+        values: &mut [u16],
+        find: impl Fn(&Line, u64) -> u16,
+    ) {
+        for ((&line, &key), value) in lines.iter().zip(keys).zip(values) {
+            let Some(bucket) = self.buckets.get(line) else { continue };
+            *value = find(&bucket.0, key);
+            // A sum, so that it is one branch, hardly ever taken: whether it is
+            // a miss, as such, cannot be foretold.
+            if SPILLS && u32::from(*value) + u32::from(has_spilled(bucket)) > u32::from(MISS) {
                 *value = self.probe(line, key);
             }
         }
     }
 
-    #[inline]
-    fn bucket_of(&self, key: u64) -> usize {
-        bucket_of(key, self.multiplier, self.shift)
-    }
-
-    #[inline]
+    /// Line by line from `first` on.
+    #[cold]
     fn probe(&self, first: usize, key: u64) -> u16 {
-        let Some(bucket) = self.buckets.get(first) else { return MISS };
-        let value = simd::find(&bucket.0, key, MISS);
-        // Most misses end here even where some lines overflow.
-        if value != MISS || self.spill == 0 || has_room(bucket) {
-            return value;
-        }
-        self.probe_further(first, key)
-    }
-
-    #[inline(never)]
-    fn probe_further(&self, first: usize, key: u64) -> u16 {
-        let following = self.buckets.iter().cycle().skip(first).take(self.spill + 1);
-        for bucket in following {
-            let value = simd::find(&bucket.0, key, MISS);
-            if value != MISS || has_room(bucket) {
+        for bucket in self.buckets.iter().cycle().skip(first).take(self.spill + 1) {
+            let value = simd::find(&bucket.0, key);
+            if value != MISS || !has_spilled(bucket) {
                 return value;
             }
         }
@@ -176,11 +183,50 @@ impl MacTable {
     }
 }
 
-/// A line fills from its front, so the last slot tells. A line with room was
-/// never spilled from: what is not in it is not behind it.
+/// A lookup in a table.
+struct Burst<'a> {
+    table: &'a MacTable,
+    keys: &'a [u64],
+    values: &'a mut [u16],
+}
+
+impl Kernel for Burst<'_> {
+    #[inline(always)]
+    fn run(self, find: impl Fn(&Line, u64) -> u16) {
+        let Self { table, keys, values } = self;
+        let mut lines = [0; super::CHUNK];
+        for (keys, values) in keys.chunks(super::CHUNK).zip(values.chunks_mut(super::CHUNK)) {
+            let Some(lines) = lines.get_mut(..keys.len()) else { return };
+            for (line, &key) in lines.iter_mut().zip(keys) {
+                *line = table.bucket_of(key);
+            }
+            for &line in &*lines {
+                if let Some(bucket) = table.buckets.get(line) {
+                    simd::prefetch(&bucket.0);
+                }
+            }
+            if table.spill == 0 {
+                table.probe_all::<false>(lines, keys, values, &find);
+            } else {
+                table.probe_all::<true>(lines, keys, values, &find);
+            }
+        }
+    }
+}
+
+/// What is not in the line may be in the next. Said by its first entry being
+/// above its last, which is [`EMPTY`] in a line that has room.
 #[inline]
-fn has_room(bucket: &Bucket) -> bool {
-    bucket.0.last() == Some(&EMPTY)
+fn has_spilled(bucket: &Bucket) -> bool {
+    let [first, .., last] = bucket.0;
+    first > last
+}
+
+/// Makes a full line say so, or say that it is not so.
+fn mark(bucket: &mut Bucket, spilled: bool) {
+    if has_spilled(bucket) != spilled {
+        bucket.0.swap(0, SLOTS - 1);
+    }
 }
 
 const fn key(entry: u64) -> u64 {
@@ -192,12 +238,12 @@ const fn value(entry: u64) -> u16 {
     u16::from_le_bytes([low, high])
 }
 
+/// The upper half of a product, brought down to the number of lines, which is
+/// far below 2^32, by another one: it need not be a power of two.
 #[inline]
-fn bucket_of(key: u64, multiplier: u64, shift: u32) -> usize {
-    // A shift by 64, for a single bucket, would be undefined: it is 63 and the
-    // product's top bit is cleared instead.
-    let hash = key.wrapping_mul(multiplier) >> 1;
-    usize::try_from(hash >> shift).unwrap_or(0)
+const fn bucket_of(key: u64, multiplier: u64, lines: usize) -> usize {
+    let hash = key.wrapping_mul(multiplier) >> 32;
+    ((hash * lines as u64) >> 32) as usize
 }
 
 /// The `attempt`th multiplier: odd, and unlike its neighbours (splitmix64).
@@ -212,16 +258,13 @@ const fn multiplier(attempt: u32) -> u64 {
 struct Layout {
     buckets: Box<[Bucket]>,
     multiplier: u64,
-    shift: u32,
 }
 
 impl Layout {
-    /// `count` is a power of two.
     fn new(count: usize, attempt: u32) -> Self {
         Self {
             buckets: vec![Bucket([EMPTY; SLOTS]); count].into(),
             multiplier: multiplier(attempt),
-            shift: 63 - count.trailing_zeros(),
         }
     }
 
@@ -231,19 +274,24 @@ impl Layout {
         let count = self.buckets.len();
         let mut spill = 0;
         for &entry in entries {
-            let home = bucket_of(key(entry), self.multiplier, self.shift);
+            let home = bucket_of(key(entry), self.multiplier, count);
             for distance in 0..count {
-                let Some(bucket) = self.buckets.get_mut((home + distance) & (count - 1)) else {
+                let Some(bucket) = self.buckets.get_mut((home + distance) % count) else {
                     continue;
                 };
                 // The first free slot, before which any twin would be.
                 let slot = bucket.0.iter_mut().find(|s| **s == EMPTY || key(**s) == key(entry));
-                let Some(slot) = slot else { continue };
+                let Some(slot) = slot else {
+                    mark(bucket, true);
+                    continue;
+                };
                 if *slot != EMPTY {
                     let values = (value(*slot), value(entry));
                     return Err(DuplicateMac { mac: MacAddr::from_key(entry), values });
                 }
                 *slot = entry;
+                // It may just have become full.
+                mark(bucket, false);
                 spill = spill.max(distance);
                 break;
             }
@@ -254,14 +302,15 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Addresses that all belong into the last line of 64 under each of the
     /// first so many multipliers.
     fn colliding(count: usize, multipliers: u32) -> Vec<u64> {
-        let shift = Layout::new(64, 0).shift;
         let belongs = |&key: &u64| {
-            (0..multipliers).all(|attempt| bucket_of(key, multiplier(attempt), shift) == 63)
+            (0..multipliers).all(|attempt| bucket_of(key, multiplier(attempt), 64) == 63)
         };
         (1..).map(|n: u64| n << 1).filter(belongs).take(count).collect()
     }
@@ -275,6 +324,35 @@ mod tests {
         assert!((0..2).all(|attempt| table.multiplier != multiplier(attempt)));
         for (&key, value) in keys.iter().zip(0..) {
             assert_eq!(table.lookup(key), Some(value));
+        }
+    }
+
+    proptest! {
+        /// With lines that are half full, and with hardly a free slot.
+        #[test]
+        fn every_instruction_set_finds_what_a_map_has(
+            entries in prop::collection::hash_map(0..1_u64 << 48, 0..MISS, 1..300),
+            others in prop::collection::vec(0..1_u64 << 48, 0..100),
+            burst in 1..200_usize,
+        ) {
+            let list: Vec<u64> =
+                entries.iter().map(|(&key, &value)| key | u64::from(value) << 48).collect();
+            let keys: Vec<u64> = entries.keys().copied().chain(others).collect();
+            let expected: Vec<u16> =
+                keys.iter().map(|key| entries.get(key).copied().unwrap_or(MISS)).collect();
+            for slots in [list.len(), 2 * list.len()] {
+                let mut layout = Layout::new(slots.div_ceil(SLOTS), 0);
+                let spill = layout.fill(&list).unwrap();
+                let mut table = MacTable::from(layout, spill, list.len());
+                for isa in Isa::all() {
+                    table.isa = isa;
+                    let mut values = vec![0x5555; keys.len()];
+                    for (keys, values) in keys.chunks(burst).zip(values.chunks_mut(burst)) {
+                        table.lookup_burst(keys, values);
+                    }
+                    prop_assert_eq!(&values, &expected, "{:?}, {} lines", isa, table.lines());
+                }
+            }
         }
     }
 
