@@ -29,8 +29,8 @@ pub fn outsider(nth: usize) -> MacAddr {
     address(0xffff, nth)
 }
 
-/// A lower with so many links that are up, each with so many addresses. Links in
-/// source mode list as many outsiders instead.
+/// A lower with so many links that are up and hear all groups, each with so many
+/// addresses. Links in source mode list as many outsiders instead.
 pub fn driver(mode: Mode, links: usize, addresses: usize) -> (Driver, Index) {
     let mut driver = Driver::default();
     let lower =
@@ -42,6 +42,7 @@ pub fn driver(mode: Mode, links: usize, addresses: usize) -> (Driver, Index) {
             parent: Some(lower),
             address: Some(address(link, 0).bytes().to_vec()),
             up: Some(true),
+            allmulti: Some(true),
             data: Some(LinkData { mode: Some(mode.value()), ..LinkData::default() }),
             ..LinkRequest::default()
         };
