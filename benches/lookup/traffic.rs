@@ -32,7 +32,7 @@ impl Numbers {
 pub fn addresses(count: usize, seed: u64) -> Vec<u64> {
     let mut numbers = Numbers::new(seed);
     let mut seen = HashSet::new();
-    let unicast = std::iter::repeat_with(|| numbers.next() >> 16 & 0xffff_ffff_fffe);
+    let unicast = std::iter::repeat_with(|| (numbers.next() >> 16) & 0xffff_ffff_fffe);
     unicast.filter(|&key| seen.insert(key)).take(count).collect()
 }
 
@@ -71,7 +71,7 @@ impl Traffic {
         let one = |absent: u64| match self {
             Self::Hit => any(&mut numbers),
             Self::Miss => absent,
-            Self::Mixed if numbers.next() & 1 << 40 == 0 => absent,
+            Self::Mixed if numbers.next() & (1 << 40) == 0 => absent,
             Self::Mixed => any(&mut numbers),
             Self::Zipf => {
                 // n to the power of a uniform number: its density falls as 1/x.

@@ -71,7 +71,7 @@ for scene in $("$program"); do
     printf '%-14s %7s  %s\n' "$scene" "$now" "$verdict"
     [[ $now == "${before:-}" ]] || why=$reason
     rows+="$scene $now $why"$'\n'
-    before= why=
+    unset before why
 done
 
 if [[ -n $reason ]]; then

@@ -81,7 +81,7 @@ pub struct Scene {
 
 impl Scene {
     fn new(name: &'static str, (driver, lower): (Driver, Index), to: fn(usize) -> Head) -> Self {
-        let numbers: Vec<usize> = (0..8 * BATCH).map(|nth| nth * 0x9e37_79b1 >> 7).collect();
+        let numbers: Vec<usize> = (0..8 * BATCH).map(|nth| (nth * 0x9e37_79b1) >> 7).collect();
         let batch = |numbers: &[usize]| numbers.iter().map(|&number| to(number)).collect();
         let batches = numbers.chunks(BATCH).map(batch).collect();
         Self { name, fib: compile(&driver, lower).unwrap(), batches }
