@@ -29,3 +29,6 @@ if readelf -d "${CARGO_TARGET_DIR:-target}/debug/mvctl" | grep librte_; then
     echo "mvctl is linked with DPDK" >&2
     exit 1
 fi
+
+# What a frame costs, in instructions.
+step scripts/bench/instructions.sh

@@ -3,7 +3,7 @@
 #
 #   scripts/test.sh [STAGE]...
 #
-#   fast        scripts/check.sh: form, lints, floors, docs, quick tests
+#   fast        scripts/check.sh: form, lints, floors, docs, quick tests, instruction counts
 #   dpdk        the safe layer over DPDK, in processes of its own
 #   kernel      the kernel's own macvlan beside ours: deliveries, operations, counters
 #   control     build and start errors, the control socket, every command of README and man pages

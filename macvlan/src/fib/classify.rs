@@ -16,7 +16,7 @@ use crate::mac::MacAddr;
 #[derive(Debug)]
 pub struct Decisions {
     to: Box<[Verdict]>,
-    /// Which list of a group. Valid where the lower is filtered.
+    /// Which list of a group. Valid for group frames where the lower is filtered.
     list: Box<[u16]>,
     /// Links whose source lists match. Valid where the lower has any.
     sources: Box<[u16]>,
@@ -85,6 +85,7 @@ impl Fib {
                 self.check_sources(ingress, heads, to);
             }
             if self.filtered
+                && has_groups(heads)
                 && let Some(list) = decisions.list.get_mut(from..)
             {
                 self.choose_lists(heads, list);
@@ -151,9 +152,10 @@ impl Fib {
     #[inline]
     fn by_destination(&self, ingress: &Ingress, heads: &[Head], to: &mut [Verdict]) {
         let key = |head: &Head| if head.is_group() { head.src() } else { head.dst() };
-        let values = look_up(&self.table, heads, key);
+        let mut values = [MISS; CHUNK];
+        let values = look_up(&self.table, heads, &mut values, key);
         let (hit, group_from) = (self.choice(ingress.hit), self.choice(ingress.group_from));
-        for ((head, value), to) in heads.iter().zip(values).zip(to) {
+        for ((head, &value), to) in heads.iter().zip(values).zip(to) {
             let value = usize::from(value);
             *to = if head.is_group() {
                 let group = group_from.get(value).copied();
@@ -170,20 +172,23 @@ impl Fib {
     }
 
     fn check_sources(&self, ingress: &Ingress, heads: &[Head], to: &mut [Verdict]) {
-        let sources = look_up(&self.table, heads, |head| head.src());
+        let mut sources = [MISS; CHUNK];
+        let sources = look_up(&self.table, heads, &mut sources, |head| head.src());
         match ingress.check {
             SourceCheck::None => {}
             SourceCheck::Own(own) => {
-                for (source, to) in sources.into_iter().zip(to) {
+                for (&source, to) in sources.iter().zip(to) {
                     if source != own.value() {
                         *to = Verdict::drop(DropReason::Spoofed);
                     }
                 }
             }
             SourceCheck::NotPrivate => {
-                let destinations = look_up(&self.table, heads, |head| head.dst());
-                let ends = sources.into_iter().zip(destinations);
-                for ((head, (from, at)), to) in heads.iter().zip(ends).zip(to) {
+                let mut destinations = [MISS; CHUNK];
+                let destinations =
+                    look_up(&self.table, heads, &mut destinations, |head| head.dst());
+                let ends = sources.iter().zip(destinations);
+                for ((head, (&from, &at)), to) in heads.iter().zip(ends).zip(to) {
                     if !head.is_group() && self.is_private_hairpin(from, at) {
                         *to = Verdict::drop(DropReason::PrivateStrict);
                     }
@@ -200,8 +205,9 @@ impl Fib {
     }
 
     fn choose_lists(&self, heads: &[Head], lists: &mut [u16]) {
-        let values = look_up(&self.listed, heads, |head| head.dst());
-        for ((head, value), list) in heads.iter().zip(values).zip(lists) {
+        let mut values = [MISS; CHUNK];
+        let values = look_up(&self.listed, heads, &mut values, |head| head.dst());
+        for ((head, &value), list) in heads.iter().zip(values).zip(lists) {
             *list = if head.dst() == MacAddr::BROADCAST.key() {
                 BROADCAST
             } else if value == MISS {
@@ -219,8 +225,9 @@ impl Fib {
         to: &mut [Verdict],
         sources: &mut [u16],
     ) {
-        let values = look_up(&self.sources, heads, |head| head.src());
-        for (((head, value), to), set) in heads.iter().zip(values).zip(to).zip(sources) {
+        let mut values = [MISS; CHUNK];
+        let values = look_up(&self.sources, heads, &mut values, |head| head.src());
+        for (((head, &value), to), set) in heads.iter().zip(values).zip(to).zip(sources) {
             *set = 0;
             let seen = match ingress.sources {
                 SourceScope::None => false,
@@ -268,13 +275,24 @@ impl Verdict {
     }
 }
 
+/// Most bursts have none. Looks at all, which takes less than to stop early.
 #[inline]
-fn look_up(table: &MacTable, heads: &[Head], key: impl Fn(&Head) -> u64) -> [u16; CHUNK] {
+fn has_groups(heads: &[Head]) -> bool {
+    heads.iter().fold(false, |any, head| any | head.is_group())
+}
+
+/// The values of the keys of up to [`CHUNK`] heads.
+#[inline]
+fn look_up<'a>(
+    table: &MacTable,
+    heads: &[Head],
+    values: &'a mut [u16; CHUNK],
+    key: impl Fn(&Head) -> u64,
+) -> &'a [u16] {
     let mut keys = [0; CHUNK];
-    let mut values = [MISS; CHUNK];
     for (place, head) in keys.iter_mut().zip(heads) {
         *place = key(head);
     }
-    table.lookup_burst(keys.get(..heads.len()).unwrap_or_default(), &mut values);
+    table.lookup_burst(keys.get(..heads.len()).unwrap_or_default(), values);
     values
 }

@@ -110,7 +110,8 @@ impl MacTable {
     /// The value of an address, given as [`MacAddr::key`].
     #[must_use]
     pub fn lookup(&self, key: u64) -> Option<u16> {
-        let value = self.probe(self.bucket_of(key), key);
+        let first = bucket_of(key, self.multiplier, self.buckets.len());
+        let value = self.probe(first, key);
         (value != MISS).then_some(value)
     }
 
@@ -119,11 +120,6 @@ impl MacTable {
     #[inline]
     pub fn lookup_burst(&self, keys: &[u64], values: &mut [u16]) {
         self.isa.run(Burst { table: self, keys, values });
-    }
-
-    #[inline]
-    fn bucket_of(&self, key: u64) -> usize {
-        bucket_of(key, self.multiplier, self.buckets.len())
     }
 
     /// Looks at the first lines, and further only if one has `SPILLS`.
@@ -135,8 +131,9 @@ impl MacTable {
         values: &mut [u16],
         find: impl Fn(&Line, u64) -> u16,
     ) {
+        let buckets = &*self.buckets;
         for ((&line, &key), value) in lines.iter().zip(keys).zip(values) {
-            let Some(bucket) = self.buckets.get(line) else { continue };
+            let Some(bucket) = buckets.get(line) else { continue };
             *value = find(&bucket.0, key);
             // A sum, so that it is one branch, hardly ever taken: whether it is
             // a miss, as such, cannot be foretold.
@@ -194,14 +191,15 @@ impl Kernel for Burst<'_> {
     #[inline(always)]
     fn run(self, find: impl Fn(&Line, u64) -> u16) {
         let Self { table, keys, values } = self;
+        let (buckets, multiplier) = (&*table.buckets, table.multiplier);
         let mut lines = [0; super::CHUNK];
         for (keys, values) in keys.chunks(super::CHUNK).zip(values.chunks_mut(super::CHUNK)) {
             let Some(lines) = lines.get_mut(..keys.len()) else { return };
             for (line, &key) in lines.iter_mut().zip(keys) {
-                *line = table.bucket_of(key);
+                *line = bucket_of(key, multiplier, buckets.len());
             }
             for &line in &*lines {
-                if let Some(bucket) = table.buckets.get(line) {
+                if let Some(bucket) = buckets.get(line) {
                     simd::prefetch(&bucket.0);
                 }
             }
