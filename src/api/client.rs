@@ -57,13 +57,16 @@ pub(super) async fn serve(
             Line::End => return Ok(()),
             Line::Whole(line) if line.trim_ascii().is_empty() => false,
             Line::Whole(line) => {
-                if let Some(answer) = client.answer(&line).await {
-                    client.write(&answer).await?;
-                }
+                let answered = match client.answer(&line).await {
+                    Some(answer) => client.write(&answer).await,
+                    None => Ok(()),
+                };
                 if let Some(last) = client.last.take() {
-                    // Its answer is there before the switch ends.
+                    // Its answer is there before the switch ends; who does not
+                    // wait for it has asked all the same.
                     _ = client.service.call(last).await;
                 }
+                answered?;
                 false
             }
             Line::TooLong => {

@@ -309,3 +309,19 @@ async fn requests_of_one_client_are_answered_in_order() {
         assert_eq!(ask(&mut stream, "").await["result"], wait);
     }
 }
+
+#[tokio::test]
+async fn the_end_comes_even_if_nobody_waits_for_its_answer() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let (_dir, path) = served(Arc::clone(&calls)).await;
+    let mut stream = connect(&path).await.into_inner();
+    let line = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"shutdown\"}\n";
+    stream.write_all(line.as_bytes()).await.unwrap();
+    drop(stream);
+    let called = async {
+        while calls.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(WRITE / 100).await;
+        }
+    };
+    timeout(WRITE, called).await.unwrap();
+}
