@@ -187,14 +187,19 @@ struct Burst<'a> {
     values: &'a mut [u16],
 }
 
+/// Numbers of lines. They are written eight at a time: a stack that happens to
+/// lie askew would make two writes of each.
+#[repr(align(64))]
+struct Lines([usize; super::CHUNK]);
+
 impl Kernel for Burst<'_> {
     #[inline(always)]
     fn run(self, find: impl Fn(&Line, u64) -> u16) {
         let Self { table, keys, values } = self;
         let (buckets, multiplier) = (&*table.buckets, table.multiplier);
-        let mut lines = [0; super::CHUNK];
+        let mut lines = Lines([0; super::CHUNK]);
         for (keys, values) in keys.chunks(super::CHUNK).zip(values.chunks_mut(super::CHUNK)) {
-            let Some(lines) = lines.get_mut(..keys.len()) else { return };
+            let Some(lines) = lines.0.get_mut(..keys.len()) else { return };
             for (line, &key) in lines.iter_mut().zip(keys) {
                 *line = bucket_of(key, multiplier, buckets.len());
             }
