@@ -158,11 +158,12 @@ pub(crate) fn lower(switch: &Switch, name: &str) -> Value {
     switch.rpc("lower.show", json!({ "name": name }))[0].clone()
 }
 
-/// KiB of memory that the process has.
+/// KiB of memory that the process has, without EAL's, which it shares with
+/// guests: that grows with each buffer that is used for the first time.
 #[track_caller]
 pub(crate) fn memory(switch: &Switch) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", switch.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
