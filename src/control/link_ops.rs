@@ -13,7 +13,9 @@ use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, MacaddrMode, Mode};
 use macvlan::notifier::KIND;
 use macvlan::request::{Extensions, LinkData, LinkRequest, MACADDR};
-use mvctl::proto::{Announced, Filter, LinkAdd, LinkSet, Macaddr, RpcError};
+use mvctl::proto::{
+    Announced, Filter, HostAdd, LinkAdd, LinkSet, LowerAdd, Macaddr, Request, RpcError,
+};
 
 use super::commit::refused;
 use super::registry::Link;
@@ -195,10 +197,7 @@ impl Control {
         if let Some(holder) = self.holder_of(&resource) {
             return self.inherit(change, holder, index, link);
         }
-        if self.publisher.is_closing(&resource) {
-            let message = format!("{resource} is still being closed: try again");
-            return Err(Hindrance::Closing(RpcError::ebusy(message)));
-        }
+        self.is_closed(&resource)?;
         self.open_port(&change.next.driver, index, link)?;
         change.links.push(index);
         Ok(())
@@ -239,6 +238,29 @@ impl Control {
         change.links.push(index);
         change.heirs.push((index, before));
         Ok(())
+    }
+
+    /// Nobody is still letting go of this socket or device.
+    pub(super) fn is_closed(&self, resource: &str) -> Result<(), Hindrance> {
+        // Any number of demo wires can be.
+        if resource == "demo" || !self.publisher.is_closing(resource) {
+            return Ok(());
+        }
+        let message = format!("{resource} is still being closed: try again");
+        Err(Hindrance::Closing(RpcError::ebusy(message)))
+    }
+
+    /// The socket or device that a request opens is still being closed.
+    pub(super) fn must_wait(&self, request: &Request) -> bool {
+        let resource = match request {
+            Request::LinkAdd(link) => self.endpoint(link).ok().as_ref().map(resource),
+            Request::LowerAdd(LowerAdd { device: Some(device), .. })
+            | Request::HostAdd(HostAdd { device, .. }) => {
+                Some(config::device_name(device).to_owned())
+            }
+            _ => None,
+        };
+        resource.is_some_and(|resource| self.is_closed(&resource).is_err())
     }
 
     /// Whose socket or device this is.

@@ -148,11 +148,7 @@ impl Control {
                 RpcError::eaddrinuse(format!("device {resource} belongs to {whose}")).into()
             );
         }
-        if self.publisher.is_closing(resource) {
-            let message = format!("{resource} is still being closed: try again");
-            return Err(Hindrance::Closing(RpcError::ebusy(message)));
-        }
-        Ok(())
+        self.is_closed(resource)
     }
 
     /// `lower.set`: each change is an event (NT-01, NT-03 to NT-05).

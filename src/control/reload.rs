@@ -13,12 +13,14 @@ use mvctl::proto::{
     self, ConfigApply, ConfigShow, Difference, HostAdd, HostSet, LowerSet, Request, RpcError, Saved,
 };
 
-use super::link_ops::find_link;
+use super::link_ops::{find_link, resource};
 use super::registry::{Link, Lower};
 use super::requests::Pending;
 use super::transaction::{Hindrance, Transaction};
 use super::{Control, DEFERRED, Outcome, Reply};
-use crate::config::{self, Action, Change, Config, Edit, HostConfig, LinkConfig, LowerConfig};
+use crate::config::{
+    self, Action, Change, Config, Edit, HostConfig, LinkConfig, LowerConfig, LowerDevice,
+};
 
 /// The file that the switch was started with.
 pub(super) struct OwnFile {
@@ -92,7 +94,12 @@ impl Control {
         refuse_restart(&changes)?;
         let answer = difference(&changes, true);
         self.clear_the_way(change, &changes)?;
-        for step in config::steps(changes) {
+        let steps = config::steps(changes);
+        // Before the first is opened: what is opened and closed while another is waited for flaps.
+        for resource in steps.iter().flat_map(opens) {
+            self.is_closed(&resource)?;
+        }
+        for step in steps {
             match step {
                 Change::Lower(edit) => self.edit_lower(change, &edit)?,
                 Change::Host(edit) => self.edit_host(change, &edit)?,
@@ -271,6 +278,27 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// The socket or device that a step opens.
+fn opens(step: &Change) -> Option<String> {
+    if let Change::Link(edit) = step
+        && let Action::Add(link) = &*edit.action
+    {
+        return Some(resource(&link.endpoint));
+    }
+    if let Change::Host(edit) = step
+        && let Action::Add(host) = &*edit.action
+    {
+        return Some(config::device_name(&host.device).to_owned());
+    }
+    if let Change::Lower(edit) = step
+        && let Action::Add(lower) = &*edit.action
+        && let LowerDevice::Device(device) = &lower.device
+    {
+        return Some(config::device_name(device).to_owned());
+    }
+    None
 }
 
 fn difference(changes: &[Change], applied: bool) -> Difference {
