@@ -94,18 +94,20 @@ impl Control {
         refuse_restart(&changes)?;
         let answer = difference(&changes, true);
         self.clear_the_way(change, &changes)?;
-        let steps = config::steps(changes);
+        let mut steps = config::steps(changes);
         // Before the first is opened: what is opened and closed while another is waited for flaps.
         for resource in steps.iter().flat_map(opens) {
             self.is_closed(&resource)?;
         }
+        let is_link = |step: &Change| matches!(step, Change::Link(edit) if edit.word() != "del");
+        let links = steps.split_off(steps.iter().position(is_link).unwrap_or(steps.len()));
         for step in steps {
-            match step {
-                Change::Lower(edit) => self.edit_lower(change, &edit)?,
-                Change::Host(edit) => self.edit_host(change, &edit)?,
-                Change::Link(edit) => self.edit_link(change, edit, &wanted)?,
-                Change::Restart { .. } => {}
-            }
+            self.carry_out(change, step, &wanted)?;
+        }
+        // A link may be given what its VLAN had of the carrier.
+        self.addresses_follow(change)?;
+        for step in links {
+            self.carry_out(change, step, &wanted)?;
         }
         self.keep_down(change, &wanted)?;
         change.config = Some(wanted);
@@ -177,11 +179,11 @@ impl Control {
     }
 
     /// Links that get another address are down until all have theirs: two may
-    /// exchange them. Nobody sees it.
+    /// exchange them. So are those that shall be. Nobody sees it.
     fn clear_the_way(&self, change: &mut Transaction, changes: &[Change]) -> Outcome<()> {
         for edit in changes {
             let Change::Link(edit) = edit else { continue };
-            if edit.has("address") || edit.has("addresses") {
+            if ["address", "addresses", "up"].iter().any(|key| edit.has(key)) {
                 let next = &mut change.next.driver;
                 // The name may still be that of a lower which goes.
                 if let Ok(index) = find_link(next, &edit.name).map(|link| link.index) {
@@ -201,6 +203,20 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        change: &mut Transaction,
+        step: Change,
+        wanted: &Config,
+    ) -> Result<(), Hindrance> {
+        match step {
+            Change::Lower(edit) => self.edit_lower(change, &edit),
+            Change::Host(edit) => self.edit_host(change, &edit),
+            Change::Link(edit) => self.edit_link(change, edit, wanted),
+            Change::Restart { .. } => Ok(()),
+        }
     }
 
     fn edit_lower(
