@@ -53,7 +53,7 @@ impl Control {
     ) -> Result<(), Hindrance> {
         let link = self.new_link(&change.next.driver, request)?;
         self.add_link(change, link)?;
-        tracing::info!(link = %request.name, "link added");
+        change.notes.push((request.name.clone(), "link added"));
         Ok(())
     }
 
@@ -391,7 +391,7 @@ impl Control {
     pub(super) fn link_del(&self, change: &mut Transaction, name: &str) -> Outcome<()> {
         let index = find_link(&change.next.driver, name)?.index;
         self.delete_link(change, index)?;
-        tracing::info!(link = %name, "link deleted");
+        change.notes.push((name.to_owned(), "link deleted"));
         Ok(())
     }
 

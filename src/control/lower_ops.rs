@@ -30,7 +30,7 @@ impl Control {
     ) -> Result<(), Hindrance> {
         let config = self.new_lower(change, request)?;
         self.add_lower(change, config)?;
-        tracing::info!(lower = %request.name, "lower added");
+        change.notes.push((request.name.clone(), "lower added"));
         Ok(())
     }
 
