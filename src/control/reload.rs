@@ -151,7 +151,8 @@ impl Control {
                 config.text().clone_into(&mut self.file.text);
             }
         }
-        self.config = config;
+        // Wherever it came from, what runs is saved into the switch's own file.
+        self.config = config.of_file(&self.file.path);
     }
 
     fn understand(&self, file: Option<&str>, text: &str) -> Outcome<Config> {
