@@ -194,7 +194,7 @@ impl Control {
         link: NewLink,
     ) -> Result<(), Hindrance> {
         let resource = resource(&link.endpoint);
-        if let Some(holder) = self.holder_of(&resource) {
+        if let Some(holder) = self.holder_of(&change.next.driver, &resource) {
             return self.inherit(change, holder, index, link);
         }
         self.is_closed(&resource)?;
@@ -263,14 +263,15 @@ impl Control {
         resource.is_some_and(|resource| self.is_closed(&resource).is_err())
     }
 
-    /// Whose socket or device this is.
-    pub(super) fn holder_of(&self, resource: &str) -> Option<Holder> {
+    /// Whose socket or device this is: an heir's rather than that of the link it
+    /// takes over from.
+    pub(super) fn holder_of(&self, next: &Driver, resource: &str) -> Option<Holder> {
         let links = self.registry.links.iter();
-        let mut links = links.filter(|(_, link)| match &link.endpoint {
+        let links = links.filter(|(_, link)| match &link.endpoint {
             Endpoint::Vhost { socket, .. } => socket.as_os_str() == resource,
             Endpoint::Device(device) => config::device_name(device) == resource,
         });
-        if let Some((&index, _)) = links.next() {
+        if let Some((&index, _)) = links.max_by_key(|(index, _)| next.link(**index).is_some()) {
             return Some(Holder::Link(index));
         }
         self.registry.lowers.iter().find_map(|lower| {

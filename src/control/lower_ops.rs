@@ -136,7 +136,7 @@ impl Control {
         if resource == "demo" {
             return Ok(());
         }
-        if let Some(holder) = self.holder_of(resource) {
+        if let Some(holder) = self.holder_of(&change.next.driver, resource) {
             let whose = self.name_of(&change.next.driver, holder);
             if change.lets_go(holder) {
                 return Err(Hindrance::Leaving(RpcError::ebusy(format!(
