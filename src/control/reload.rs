@@ -40,8 +40,10 @@ impl OwnFile {
 impl Control {
     /// The config that would start the switch as it is now.
     pub(super) fn config_show(&self) -> ConfigShow {
+        let file = self.file.path.display().to_string();
         let text = config::save(self.config.text(), &self.running(), &self.opener.runtime_dir);
-        ConfigShow { file: self.file.path.display().to_string(), text }
+        let wrong = self.understand(Some(&file), &text).err().map(|error| error.message);
+        ConfigShow { file, text, wrong }
     }
 
     pub(super) fn config_diff(&self, file: Option<&str>, text: &str) -> Outcome<Difference> {

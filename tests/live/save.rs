@@ -128,6 +128,11 @@ fn a_file_that_would_not_start_is_not_written() {
         let said = error["message"].as_str().unwrap();
         assert!(errno(&error) == "EINVAL" && said.contains(needle), "{error}");
         assert_eq!(std::fs::read_to_string(switch.config_file()).unwrap(), good);
+        // Nor to another place.
+        let Said { code, err, .. } = mvctl(&switch, &["config", "save", "-"]);
+        assert!(code == Some(1) && err.contains(needle), "{code:?} {err}");
+        let shown = mvctl(&switch, &["config", "show"]).good();
+        assert!(shown.starts_with("# This would not start: "), "{shown}");
     };
     // A link that is down may have another's address.
     let twin = json!({"name": "mv2", "link": "lan0", "address": flow::A, "up": false});
