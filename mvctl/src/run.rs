@@ -134,7 +134,10 @@ impl Session {
             }
             Command::ConfigShow => {
                 let config: ConfigShow = self.ask(&Request::ConfigShow(nothing))?;
-                Ok(shown(&config, style, |config| config.text.clone()))
+                Ok(shown(&config, style, |config| match &config.wrong {
+                    Some(why) => format!("# This would not start: {why}\n{}", config.text),
+                    None => config.text.clone(),
+                }))
             }
             Command::ConfigDiff { file } => self.config(file, style, |file, text, more| {
                 Request::ConfigDiff(ConfigText { file, text, more })
@@ -150,6 +153,10 @@ impl Session {
             }
             Command::ConfigSave { file: Some(file) } => {
                 let config: ConfigShow = self.ask(&Request::ConfigShow(nothing))?;
+                if let Some(why) = config.wrong {
+                    let sentence = "what runs cannot be written as a config that starts";
+                    return Err(Failure::Local(format!("{sentence}: {why}")));
+                }
                 if file == "-" {
                     return Ok(config.text);
                 }

@@ -34,6 +34,9 @@ impl Sections<'_> {
         let queue = source.value(raw.bcqueuelen.as_ref(), number("bcqueuelen", 0..=u32::MAX))?;
         let limit = |limit: &i64| rules::check_number("bclim", *limit, i32::MIN..=i32::MAX);
         let bclim = source.value(raw.bclim.as_ref(), limit)?;
+        if let (Some(limit), Some(value)) = (bclim, &raw.bclim) {
+            source.at(&value.span(), self.check_limit(&lower.name, limit))?;
+        }
         let place = raw.socket.as_ref().map_or(name_span, Spanned::span);
         let endpoint = self.endpoint(&name, &raw, &place)?;
         self.origin.sockets.push(source.position(&place));
@@ -97,6 +100,19 @@ impl Sections<'_> {
             sibling.name
         );
         Err(self.source.error(place, &message))
+    }
+
+    /// There is one for all links of a lower: of two the last would win.
+    fn check_limit(&self, lower: &str, limit: i32) -> std::result::Result<(), String> {
+        let on_it = self.links.iter().filter(|other| other.lower == lower);
+        let mut others = on_it.filter_map(|other| Some((&other.name, other.bclim?)));
+        match others.find(|(_, other)| *other != limit) {
+            None => Ok(()),
+            Some((name, other)) => Err(format!(
+                "all links of lower {lower} have one bclim, and link {name} says {other}; \
+                 write {other} here too, or leave it out"
+            )),
+        }
     }
 
     /// IP-02: iproute2 refuses nopromisc elsewhere, too.

@@ -332,6 +332,13 @@ impl Config {
         Self { lowers, links, origin, ..self.clone() }
     }
 
+    /// The same config as that of another file.
+    #[must_use]
+    pub fn of_file(mut self, file: &Path) -> Self {
+        file.clone_into(&mut self.origin.file);
+        self
+    }
+
     /// Makes every socket's path a full one below `runtime_dir`.
     ///
     /// # Errors

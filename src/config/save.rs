@@ -14,7 +14,7 @@ use macvlan::mode::Mode;
 
 use self::document::Document;
 use super::keys::{self, Datum, Key};
-use super::{Config, Endpoint};
+use super::{Config, Endpoint, LinkConfig};
 
 /// `text` with as little changed as makes it mean `running`. Comments, order
 /// and blank lines stay; what is gone takes its own comments with it (those
@@ -28,9 +28,10 @@ use super::{Config, Endpoint};
 pub fn save(text: &str, running: &Config, runtime_dir: &Path) -> String {
     let mark = if text.starts_with('\u{feff}') { "\u{feff}" } else { "" };
     let plain = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
-    let running = &relative(running.clone(), runtime_dir);
     let before = Config::parse(&plain, running.file()).ok();
     let before = before.map(|config| relative(config, runtime_dir));
+    let running = relative(running.clone(), runtime_dir);
+    let running = &limits_once(running, before.as_ref());
     let mut document = match (&before, Document::parse(&plain)) {
         (Some(_), Some(document)) => document,
         _ => Document::default(),
@@ -56,6 +57,29 @@ fn relative(mut config: Config, runtime_dir: &Path) -> Config {
         }
     }
     config
+}
+
+/// All links of a lower have the same `bclim`: it is said where the file did so
+/// before, else once.
+fn limits_once(mut running: Config, before: Option<&Config>) -> Config {
+    let said_it = |link: &&LinkConfig| {
+        let then = before.and_then(|config| find(&config.links, |it| &it.name, &link.name));
+        then.is_some_and(|then| then.lower == link.lower && then.bclim.is_some())
+    };
+    let mut says = Vec::new();
+    for lower in &running.lowers {
+        let on_it = running.links.iter().filter(|link| link.lower == lower.name);
+        let before = says.len();
+        says.extend(on_it.clone().filter(said_it).map(|link| link.name.clone()));
+        if says.len() == before {
+            let said = on_it.filter(|link| link.bclim.is_some());
+            says.extend(said.map(|link| link.name.clone()).take(1));
+        }
+    }
+    for link in running.links.iter_mut().filter(|link| !says.contains(&link.name)) {
+        link.bclim = None;
+    }
+    running
 }
 
 fn put_right(document: &mut Document, before: Option<&Config>, running: &Config) {

@@ -93,8 +93,16 @@ impl Control {
         let is_told = |vlan: &Lower| change.addresses.iter().any(|(told, _)| *told == vlan.index);
         let vlans = self.registry.lowers.iter();
         let vlans = vlans.filter(|vlan| vlan.config.address.is_none() && !is_told(vlan));
+        // What it was made to follow earlier in this change.
+        let followed = |vlan: &Lower| {
+            change.events.iter().rev().find_map(|(index, event)| match event {
+                Event::ChangeAddr(address) if *index == vlan.index => Some(*address),
+                _ => None,
+            })
+        };
         // One that is as new as this change began with what its carrier had then.
         let began = |vlan: &Lower| match self.registry.driver().lower(vlan.index) {
+            _ if followed(vlan).is_some() => followed(vlan),
             Some(_) => address(self.registry.driver(), vlan.carrier?),
             None => Some(vlan.address),
         };

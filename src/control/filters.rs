@@ -35,6 +35,15 @@ pub(super) struct Filters {
     pub(super) owes: BTreeSet<Part>,
 }
 
+/// How far a device that was widened may be narrowed again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Widened {
+    /// It has the list of groups.
+    listed: bool,
+    /// Nothing was in the way: it need not hear everything.
+    all_told: bool,
+}
+
 /// What filters ask of a device.
 pub(super) trait Device {
     /// Frames of VLANs come in only if everything does.
@@ -55,17 +64,17 @@ pub(super) trait Device {
 
 impl Filters {
     /// Lets `device`, on which there may be VLANs, hear what is wanted. What it
-    /// refuses is made up for by something wider. Returns the error with which it
-    /// clings to what nobody wants any more: it is told again with the next call.
+    /// refuses is made up for by something wider. [`Filters::narrow`] is the other
+    /// half, once all devices have taken theirs.
     ///
     /// # Errors
     /// The device refuses even to hear everything.
-    pub(super) fn apply(
+    pub(super) fn widen(
         &mut self,
         device: &impl Device,
         wanted: &RxMode,
         has_vlans: bool,
-    ) -> Result<Option<DpdkError>, DpdkError> {
+    ) -> Result<Widened, DpdkError> {
         let mut why = wanted.promiscuous.then_some("a link asks for it");
         if has_vlans && device.drops_tagged() {
             why = why.or(Some("the device keeps tagged frames out otherwise"));
@@ -82,7 +91,7 @@ impl Filters {
             why = why.or(self.add_all_groups(device));
             self.hear_everything(device, why)?;
         }
-        Ok(self.narrow(device, wanted, listed, why.is_none()))
+        Ok(Widened { listed, all_told: why.is_none() })
     }
 
     /// The device's own address is this one, or may be: it is no further one.
@@ -165,14 +174,15 @@ impl Filters {
         set.is_ok() || wanted.is_empty()
     }
 
-    /// Takes back what is wanted no longer; the error if the device clings to it.
-    fn narrow(
+    /// Takes back what is wanted no longer; the error if the device clings to it:
+    /// it is told again with the next call.
+    pub(super) fn narrow(
         &mut self,
         device: &impl Device,
         wanted: &RxMode,
-        listed: bool,
-        all_told: bool,
+        widened: Widened,
     ) -> Option<DpdkError> {
+        let Widened { listed, all_told } = widened;
         let mut clings = None;
         self.unicast.retain(|address| {
             wanted.unicast.contains(address)
@@ -301,7 +311,8 @@ mod tests {
             *self.must_hear.borrow_mut() =
                 unicast.iter().filter(|address| self.hears(address)).copied().collect();
             self.told.borrow_mut().clear();
-            let applied = filters.apply(self, wanted, false);
+            let widened = filters.widen(self, wanted, false);
+            let applied = widened.map(|widened| filters.narrow(self, wanted, widened));
             if applied.is_ok() {
                 for address in unicast.iter().chain(&bytes(&wanted.groups)) {
                     assert!(self.hears(address), "deaf to {address:02x?}");
@@ -398,6 +409,21 @@ mod tests {
         card.refuse(&["everything"]);
         assert_eq!(card.apply(&mut filters, &unicast(&[2, 4, 5, 6])).unwrap_err().errno, EIO);
         assert!([2, 4, 5].iter().all(|&number| card.hears(&mac(number).bytes())));
+    }
+
+    /// Another device may still refuse: until then all is heard that was.
+    #[test]
+    fn what_is_wanted_no_longer_goes_in_the_second_half() {
+        let (card, mut filters) = (Card::new(3), Filters::default());
+        let before = RxMode { allmulti: true, promiscuous: true, ..unicast(&[1, 2]) };
+        card.apply(&mut filters, &before).unwrap();
+        *card.must_hear.borrow_mut() = before.unicast.iter().map(|mac| mac.bytes()).collect();
+        let widened = filters.widen(&card, &unicast(&[2, 3]), false).unwrap();
+        assert!(card.promiscuous.get() && card.allmulti.get());
+        assert_eq!(filters.unicast, unicast(&[1, 2, 3]).unicast);
+        card.must_hear.borrow_mut().clear();
+        assert!(filters.narrow(&card, &unicast(&[2, 3]), widened).is_none());
+        assert_eq!(filters, Filters { unicast: unicast(&[2, 3]).unicast, ..Filters::default() });
     }
 
     /// LC-36.

@@ -13,7 +13,9 @@ use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, MacaddrMode, Mode};
 use macvlan::notifier::KIND;
 use macvlan::request::{Extensions, LinkData, LinkRequest, MACADDR};
-use mvctl::proto::{Announced, Filter, LinkAdd, LinkSet, Macaddr, RpcError};
+use mvctl::proto::{
+    Announced, Filter, HostAdd, LinkAdd, LinkSet, LowerAdd, Macaddr, Request, RpcError,
+};
 
 use super::commit::refused;
 use super::registry::Link;
@@ -51,7 +53,7 @@ impl Control {
     ) -> Result<(), Hindrance> {
         let link = self.new_link(&change.next.driver, request)?;
         self.add_link(change, link)?;
-        tracing::info!(link = %request.name, "link added");
+        change.notes.push((request.name.clone(), "link added"));
         Ok(())
     }
 
@@ -192,13 +194,10 @@ impl Control {
         link: NewLink,
     ) -> Result<(), Hindrance> {
         let resource = resource(&link.endpoint);
-        if let Some(holder) = self.holder_of(&resource) {
+        if let Some(holder) = self.holder_of(&change.next.driver, &resource) {
             return self.inherit(change, holder, index, link);
         }
-        if self.publisher.is_closing(&resource) {
-            let message = format!("{resource} is still being closed: try again");
-            return Err(Hindrance::Closing(RpcError::ebusy(message)));
-        }
+        self.is_closed(&resource)?;
         self.open_port(&change.next.driver, index, link)?;
         change.links.push(index);
         Ok(())
@@ -241,14 +240,38 @@ impl Control {
         Ok(())
     }
 
-    /// Whose socket or device this is.
-    pub(super) fn holder_of(&self, resource: &str) -> Option<Holder> {
+    /// Nobody is still letting go of this socket or device.
+    pub(super) fn is_closed(&self, resource: &str) -> Result<(), Hindrance> {
+        // Any number of demo wires can be.
+        if resource == "demo" || !self.publisher.is_closing(resource) {
+            return Ok(());
+        }
+        let message = format!("{resource} is still being closed: try again");
+        Err(Hindrance::Closing(RpcError::ebusy(message)))
+    }
+
+    /// The socket or device that a request opens is still being closed.
+    pub(super) fn must_wait(&self, request: &Request) -> bool {
+        let resource = match request {
+            Request::LinkAdd(link) => self.endpoint(link).ok().as_ref().map(resource),
+            Request::LowerAdd(LowerAdd { device: Some(device), .. })
+            | Request::HostAdd(HostAdd { device, .. }) => {
+                Some(config::device_name(device).to_owned())
+            }
+            _ => None,
+        };
+        resource.is_some_and(|resource| self.is_closed(&resource).is_err())
+    }
+
+    /// Whose socket or device this is: an heir's rather than that of the link it
+    /// takes over from.
+    pub(super) fn holder_of(&self, next: &Driver, resource: &str) -> Option<Holder> {
         let links = self.registry.links.iter();
-        let mut links = links.filter(|(_, link)| match &link.endpoint {
+        let links = links.filter(|(_, link)| match &link.endpoint {
             Endpoint::Vhost { socket, .. } => socket.as_os_str() == resource,
             Endpoint::Device(device) => config::device_name(device) == resource,
         });
-        if let Some((&index, _)) = links.next() {
+        if let Some((&index, _)) = links.max_by_key(|(index, _)| next.link(**index).is_some()) {
             return Some(Holder::Link(index));
         }
         self.registry.lowers.iter().find_map(|lower| {
@@ -369,7 +392,7 @@ impl Control {
     pub(super) fn link_del(&self, change: &mut Transaction, name: &str) -> Outcome<()> {
         let index = find_link(&change.next.driver, name)?.index;
         self.delete_link(change, index)?;
-        tracing::info!(link = %name, "link deleted");
+        change.notes.push((name.to_owned(), "link deleted"));
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl Control {
     ) -> Result<(), Hindrance> {
         let config = self.new_lower(change, request)?;
         self.add_lower(change, config)?;
-        tracing::info!(lower = %request.name, "lower added");
+        change.notes.push((request.name.clone(), "lower added"));
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Control {
         if resource == "demo" {
             return Ok(());
         }
-        if let Some(holder) = self.holder_of(resource) {
+        if let Some(holder) = self.holder_of(&change.next.driver, resource) {
             let whose = self.name_of(&change.next.driver, holder);
             if change.lets_go(holder) {
                 return Err(Hindrance::Leaving(RpcError::ebusy(format!(
@@ -148,11 +148,7 @@ impl Control {
                 RpcError::eaddrinuse(format!("device {resource} belongs to {whose}")).into()
             );
         }
-        if self.publisher.is_closing(resource) {
-            let message = format!("{resource} is still being closed: try again");
-            return Err(Hindrance::Closing(RpcError::ebusy(message)));
-        }
-        Ok(())
+        self.is_closed(resource)
     }
 
     /// `lower.set`: each change is an event (NT-01, NT-03 to NT-05).

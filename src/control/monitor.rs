@@ -101,7 +101,7 @@ impl Control {
                 // One that was touched need not be another for it.
                 Some(former)
                     if !now.shares_link(before, index) && former != facts
-                        || passes(before, facts.lower) != passes(now, facts.lower) =>
+                        || common(before, facts.lower) != common(now, facts.lower) =>
                 {
                     events.push(("set", link(now, index)));
                 }
@@ -124,15 +124,16 @@ impl Control {
     }
 }
 
-fn passes(driver: &Driver, lower: Index) -> Option<bool> {
-    driver.lower(lower).map(driver::Lower::passes)
+/// What a lower's links show of it.
+fn common(driver: &Driver, lower: Index) -> Option<(bool, i32)> {
+    driver.lower(lower).map(|lower| (lower.passes(), lower.bc_cutoff()))
 }
 
 fn differs(a: &driver::Lower, b: &driver::Lower) -> bool {
     let facts = |lower: &driver::Lower| {
         let spec = &lower.spec;
         let policy = (spec.host, spec.private_strict, spec.drop_link_local);
-        (spec.address, spec.mtu, spec.up, spec.carrier, policy)
+        (spec.address, spec.mtu, spec.up, spec.carrier, lower.bc_cutoff(), policy)
     };
     facts(a) != facts(b)
 }

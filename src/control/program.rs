@@ -12,6 +12,7 @@ use macvlan::driver::{self, Driver, HostPort, Index, RxMode};
 use macvlan::mac::MacAddr;
 use mvctl::proto::RpcError;
 
+use super::filters::Widened;
 use super::registry::{Link, Lower, Registry};
 use super::{Control, Outcome};
 use crate::datapath::Device;
@@ -33,7 +34,8 @@ impl Control {
         let change = Change { now: &macvlan.driver, next };
         let carriers: Vec<(Index, Option<Index>)> =
             lowers.iter().map(|lower| (lower.index, lower.carrier)).collect();
-        for lower in lowers {
+        let mut widened = Vec::new();
+        for lower in lowers.iter_mut() {
             let Some(facts) = next.lower(lower.index) else { continue };
             let on_it = carriers.iter().filter(|(_, carrier)| *carrier == Some(lower.index));
             let mut sharing: Vec<Index> =
@@ -44,7 +46,13 @@ impl Control {
             if anew || !lower.filters.owes.is_empty() || !sharing.iter().all(same) {
                 // A VLAN that goes takes along what was heard for it.
                 sharing.retain(|&index| next.lower(index).is_some());
-                program_filters(lower, &sharing, change)?;
+                widened.extend(widen_filters(lower, &sharing, change)?);
+            }
+        }
+        // No device refuses any more: nobody was made deaf for what does not happen.
+        for (index, wanted, how) in widened {
+            if let Some(lower) = lowers.iter_mut().find(|lower| lower.index == index) {
+                narrow_filters(lower, &wanted, how)?;
             }
         }
         program_links(links, change);
@@ -196,22 +204,34 @@ fn fit_mtu(port: &EthPort, mtu: u32, asked: bool, whose: impl Fn() -> String) {
 }
 
 /// Lets a lower's device hear what its links want, and those of the VLANs on it.
-fn program_filters(lower: &mut Lower, sharing: &[Index], change: Change) -> Outcome<()> {
+/// Returns what it may be narrowed to.
+fn widen_filters(
+    lower: &mut Lower,
+    sharing: &[Index],
+    change: Change,
+) -> Outcome<Option<(Index, RxMode, Widened)>> {
     // A VLAN has no device of its own: the one that carries it was told.
-    let Some(port) = lower.port.eth() else { return Ok(()) };
+    let Some(port) = lower.port.eth() else { return Ok(None) };
     let wanted = wanted(change.next, lower.address, sharing);
     let promiscuous = lower.filters.promiscuous;
-    let applied = lower.filters.apply(port, &wanted, sharing.len() > 1);
+    let told = lower.filters.widen(port, &wanted, sharing.len() > 1);
     if let Some(why) = lower.filters.promiscuous.filter(|_| promiscuous.is_none()) {
         tracing::info!(lower = %lower.config.name, "promiscuous: {why}");
     }
-    let (told, clings) = match applied {
-        Ok(clings) => (Ok(()), clings.map_or(Ok(()), Err)),
-        Err(error) => (Err(error), Ok(())),
-    };
     let asked = told.is_err() && sharing.iter().any(|&index| change.asks_to_hear(index));
+    let (told, widened) = match told {
+        Ok(widened) => (Ok(()), Some((lower.index, wanted, widened))),
+        Err(error) => (Err(error), None),
+    };
     settle(lower, Part::Wider, asked, told)?;
-    settle(lower, Part::Narrower, false, clings)
+    Ok(widened)
+}
+
+/// Takes back what its device lets in and nobody wants.
+fn narrow_filters(lower: &mut Lower, wanted: &RxMode, widened: Widened) -> Outcome<()> {
+    let Some(port) = lower.port.eth() else { return Ok(()) };
+    let clings = lower.filters.narrow(port, wanted, widened);
+    settle(lower, Part::Narrower, false, clings.map_or(Ok(()), Err))
 }
 
 /// What a device is told, each part by itself.

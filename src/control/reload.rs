@@ -13,12 +13,14 @@ use mvctl::proto::{
     self, ConfigApply, ConfigShow, Difference, HostAdd, HostSet, LowerSet, Request, RpcError, Saved,
 };
 
-use super::link_ops::find_link;
+use super::link_ops::{find_link, resource};
 use super::registry::{Link, Lower};
 use super::requests::Pending;
 use super::transaction::{Hindrance, Transaction};
 use super::{Control, DEFERRED, Outcome, Reply};
-use crate::config::{self, Action, Change, Config, Edit, HostConfig, LinkConfig, LowerConfig};
+use crate::config::{
+    self, Action, Change, Config, Edit, HostConfig, LinkConfig, LowerConfig, LowerDevice,
+};
 
 /// The file that the switch was started with.
 pub(super) struct OwnFile {
@@ -38,8 +40,10 @@ impl OwnFile {
 impl Control {
     /// The config that would start the switch as it is now.
     pub(super) fn config_show(&self) -> ConfigShow {
+        let file = self.file.path.display().to_string();
         let text = config::save(self.config.text(), &self.running(), &self.opener.runtime_dir);
-        ConfigShow { file: self.file.path.display().to_string(), text }
+        let wrong = self.understand(Some(&file), &text).err().map(|error| error.message);
+        ConfigShow { file, text, wrong }
     }
 
     pub(super) fn config_diff(&self, file: Option<&str>, text: &str) -> Outcome<Difference> {
@@ -92,13 +96,20 @@ impl Control {
         refuse_restart(&changes)?;
         let answer = difference(&changes, true);
         self.clear_the_way(change, &changes)?;
-        for step in config::steps(changes) {
-            match step {
-                Change::Lower(edit) => self.edit_lower(change, &edit)?,
-                Change::Host(edit) => self.edit_host(change, &edit)?,
-                Change::Link(edit) => self.edit_link(change, edit, &wanted)?,
-                Change::Restart { .. } => {}
-            }
+        let mut steps = config::steps(changes);
+        // Before the first is opened: what is opened and closed while another is waited for flaps.
+        for resource in steps.iter().flat_map(opens) {
+            self.is_closed(&resource)?;
+        }
+        let is_link = |step: &Change| matches!(step, Change::Link(edit) if edit.word() != "del");
+        let links = steps.split_off(steps.iter().position(is_link).unwrap_or(steps.len()));
+        for step in steps {
+            self.carry_out(change, step, &wanted)?;
+        }
+        // A link may be given what its VLAN had of the carrier.
+        self.addresses_follow(change)?;
+        for step in links {
+            self.carry_out(change, step, &wanted)?;
         }
         self.keep_down(change, &wanted)?;
         change.config = Some(wanted);
@@ -142,7 +153,8 @@ impl Control {
                 config.text().clone_into(&mut self.file.text);
             }
         }
-        self.config = config;
+        // Wherever it came from, what runs is saved into the switch's own file.
+        self.config = config.of_file(&self.file.path);
     }
 
     fn understand(&self, file: Option<&str>, text: &str) -> Outcome<Config> {
@@ -170,11 +182,11 @@ impl Control {
     }
 
     /// Links that get another address are down until all have theirs: two may
-    /// exchange them. Nobody sees it.
+    /// exchange them. So are those that shall be. Nobody sees it.
     fn clear_the_way(&self, change: &mut Transaction, changes: &[Change]) -> Outcome<()> {
         for edit in changes {
             let Change::Link(edit) = edit else { continue };
-            if edit.has("address") || edit.has("addresses") {
+            if ["address", "addresses", "up"].iter().any(|key| edit.has(key)) {
                 let next = &mut change.next.driver;
                 // The name may still be that of a lower which goes.
                 if let Ok(index) = find_link(next, &edit.name).map(|link| link.index) {
@@ -194,6 +206,20 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        change: &mut Transaction,
+        step: Change,
+        wanted: &Config,
+    ) -> Result<(), Hindrance> {
+        match step {
+            Change::Lower(edit) => self.edit_lower(change, &edit),
+            Change::Host(edit) => self.edit_host(change, &edit),
+            Change::Link(edit) => self.edit_link(change, edit, wanted),
+            Change::Restart { .. } => Ok(()),
+        }
     }
 
     fn edit_lower(
@@ -271,6 +297,27 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// The socket or device that a step opens.
+fn opens(step: &Change) -> Option<String> {
+    if let Change::Link(edit) = step
+        && let Action::Add(link) = &*edit.action
+    {
+        return Some(resource(&link.endpoint));
+    }
+    if let Change::Host(edit) = step
+        && let Action::Add(host) = &*edit.action
+    {
+        return Some(config::device_name(&host.device).to_owned());
+    }
+    if let Change::Lower(edit) = step
+        && let Action::Add(lower) = &*edit.action
+        && let LowerDevice::Device(device) = &lower.device
+    {
+        return Some(config::device_name(device).to_owned());
+    }
+    None
 }
 
 fn difference(changes: &[Change], applied: bool) -> Difference {

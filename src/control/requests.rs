@@ -136,6 +136,14 @@ impl Control {
     }
 
     fn all_or_nothing(&mut self, requests: Vec<Request>, patient: bool) -> Progress {
+        let later = |requests| {
+            let (force, results) = (false, Vec::new());
+            Progress::Later(Work::Batch { requests, atomic: true, force, results })
+        };
+        // Before the first is opened: what is opened and closed while another is waited for flaps.
+        if patient && requests.iter().any(|request| self.must_wait(request)) {
+            return later(requests);
+        }
         let mut change = self.begin();
         let mut results = Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
@@ -144,12 +152,7 @@ impl Control {
                 Err(hindrance) => {
                     self.abandon(change);
                     return match hindrance {
-                        Hindrance::Closing(_) if patient => Progress::Later(Work::Batch {
-                            requests,
-                            atomic: true,
-                            force: false,
-                            results: Vec::new(),
-                        }),
+                        Hindrance::Closing(_) if patient => later(requests),
                         Hindrance::Closing(error)
                         | Hindrance::Leaving(error)
                         | Hindrance::Refused(error) => Progress::Answer(Err(error.of_batch(index))),

@@ -34,6 +34,8 @@ pub(super) struct Transaction {
     pub(super) ends: Vec<String>,
     /// What happened to lowers, for the log.
     pub(super) events: Vec<(Index, Event)>,
+    /// Links and lowers that clients added or deleted: name and sentence, for the log.
+    pub(super) notes: Vec<(String, &'static str)>,
     /// Lowers that are given an address.
     pub(super) addresses: Vec<(Index, MacAddr)>,
     /// The file whose state this is, from then on.
@@ -84,6 +86,7 @@ impl Transaction {
             heirs: Vec::new(),
             ends: Vec::new(),
             events: Vec::new(),
+            notes: Vec::new(),
             addresses: Vec::new(),
             config: None,
         }
@@ -126,6 +129,9 @@ impl Control {
             // One that was added by the same transaction was not there before.
             let known = before.lower(*lower).is_some();
             log_event(if known { &before } else { self.registry.driver() }, *lower, event);
+        }
+        for (name, note) in &change.notes {
+            tracing::info!(name = %name, "{note}");
         }
         let address = |driver: &Driver, link| driver.link(link).map(|link| link.address);
         let drawn = self.registry.links.iter_mut().filter(|(_, link)| link.random_address);

@@ -315,6 +315,11 @@ pub(crate) const CASES: &[Case] = &[
         "is that of lower lan0 already",
     ),
     case(
+        "two limits on one lower",
+        mv0!("bclim = 3\n[[macvlan]]\nname = \"mv1\"\nlink = \"lan0\"\nbclim = §4\n"),
+        "link mv0 says 3; write 3 here too, or leave it out",
+    ),
+    case(
         "group that is none",
         mv0!("multicast = [§\"02:00:00:00:00:01\"]\n"),
         "is no multicast address; write one such as",

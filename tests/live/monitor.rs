@@ -70,6 +70,12 @@ fn every_change_is_told_once() {
         ("source.flush", json!({"name": "mv2"}), &["set mv2"]),
         ("filter.add", json!({"name": "mv2", "address": "01:00:5e:00:00:05"}), &["set mv2"]),
         ("filter.del", json!({"name": "mv2", "address": "01:00:5e:00:00:05"}), &["set mv2"]),
+        // It is one for the lower and all its links.
+        (
+            "link.set",
+            json!({"name": "mv2", "bclim": 5}),
+            &["set lan0", "set mv0", "set mv1", "set mv2"],
+        ),
         // What changes nothing is no change.
         ("link.set", json!({"name": "mv2", "mtu": 1400}), &[]),
         ("link.set", json!({"name": "mv2"}), &[]),

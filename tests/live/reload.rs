@@ -384,3 +384,19 @@ fn a_vlan_is_what_the_file_says_whatever_becomes_of_its_carrier() {
     draft.apply(&["del lower v5", "add link v5"]);
     switch.stop();
 }
+
+/// A VLAN follows its carrier before its links are given what that one left.
+#[test]
+fn a_link_is_given_what_the_carrier_left() {
+    let carrier = "[[lower]]\nname = \"lan1\"\ndevice = \"net_null1,no-rx=1\"\naddress = \"02:00:00:00:00:a0\"\n\
+                   [[lower]]\nname = \"v5\"\nlower = \"lan1\"\nvlan = 5\n\
+                   [[macvlan]]\nname = \"mv5\"\nlink = \"v5\"\naddress = \"02:00:00:00:00:b0\"\n";
+    let switch = Switch::start(&format!("{}{carrier}", flow::CONFIG));
+    let mut draft = Draft::of(&switch);
+    draft.replace("02:00:00:00:00:a0", "02:00:00:00:00:a1");
+    draft.replace("02:00:00:00:00:b0", "02:00:00:00:00:a0");
+    draft.changes(&["config", "apply"]);
+    assert_eq!(lower(&switch, "v5")["address"], "02:00:00:00:00:a1");
+    assert_eq!(link(&switch, "mv5")["address"], "02:00:00:00:00:a0");
+    switch.stop();
+}

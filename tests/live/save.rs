@@ -105,6 +105,17 @@ fn a_file_that_was_edited_meanwhile_is_not_overwritten() {
     switch.stop();
 }
 
+/// The switch's name is that of its own file, whichever was applied.
+#[test]
+fn another_file_that_was_applied_does_not_name_the_switch() {
+    let switch = Switch::start(flow::CONFIG);
+    let text = std::fs::read_to_string(switch.config_file()).unwrap();
+    switch.rpc("config.apply", json!({"file": "/elsewhere/other.toml", "text": text}));
+    switch.rpc("config.save", json!({}));
+    assert_eq!(std::fs::read_to_string(switch.config_file()).unwrap(), text);
+    switch.stop();
+}
+
 /// Some of what a running switch can be, as the kernel's driver can, no file may
 /// say: then the file that was good stays.
 #[test]
@@ -117,6 +128,11 @@ fn a_file_that_would_not_start_is_not_written() {
         let said = error["message"].as_str().unwrap();
         assert!(errno(&error) == "EINVAL" && said.contains(needle), "{error}");
         assert_eq!(std::fs::read_to_string(switch.config_file()).unwrap(), good);
+        // Nor to another place.
+        let Said { code, err, .. } = mvctl(&switch, &["config", "save", "-"]);
+        assert!(code == Some(1) && err.contains(needle), "{code:?} {err}");
+        let shown = mvctl(&switch, &["config", "show"]).good();
+        assert!(shown.starts_with("# This would not start: "), "{shown}");
     };
     // A link that is down may have another's address.
     let twin = json!({"name": "mv2", "link": "lan0", "address": flow::A, "up": false});

@@ -276,6 +276,10 @@ pub struct ConfigShow {
     pub file: String,
     /// The running state: that file's text where it still holds, comments included.
     pub text: String,
+    /// Why a switch would not start from that text, if it would not: what runs can be what no
+    /// config may say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<String>,
 }
 
 /// The answer to `config.save`.

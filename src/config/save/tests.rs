@@ -31,6 +31,16 @@ fn facts(config: &Config, drawn: &Config) -> (Vec<LowerConfig>, Vec<LinkConfig>)
     (config.lowers, config.links)
 }
 
+/// With the one `bclim` that the links of a lower have.
+fn uniform(mut config: Config) -> Config {
+    let said = config.links.clone();
+    for link in &mut config.links {
+        let mut on_it = said.iter().filter(|other| other.lower == link.lower);
+        link.bclim = on_it.find_map(|other| other.bclim);
+    }
+    config
+}
+
 /// Comments that belong to nothing that could go.
 fn kept(text: &str) -> Vec<String> {
     let mut kept: Vec<String> = text
@@ -50,10 +60,10 @@ proptest! {
 
     #[test]
     fn what_is_saved_is_what_runs(a in texts(), b in texts()) {
-        let running = read(&b);
+        let running = uniform(read(&b));
         let text = saved(&a, &running);
         let again = read(&text);
-        prop_assert_eq!(facts(&again, &running), facts(&running, &running), "{}", text);
+        prop_assert_eq!(facts(&uniform(again.clone()), &running), facts(&running, &running), "{}", text);
         prop_assert_eq!(diff(&running, &again), vec![], "{}", text);
         // Once is enough.
         prop_assert_eq!(saved(&text, &running), text.clone());
@@ -159,6 +169,31 @@ fn a_value_is_changed_in_its_place() {
         .replace("\"02:00:00:00:00:0c\"", "\"02:00:00:00:00:0e\"")
         .replace("  # own of bclim\n  bclim = 3\n", "");
     assert_eq!(text, wanted);
+}
+
+/// A running switch says it of every link: the file that says it once holds.
+#[test]
+fn the_limit_of_a_lower_stays_where_it_is_said() {
+    let limited = |limit: i32| {
+        changed(|config| config.links.iter_mut().for_each(|link| link.bclim = Some(limit)))
+    };
+    assert_eq!(limited(3), TEXT);
+    assert_eq!(limited(4), TEXT.replace("bclim = 3", "bclim = 4"));
+    // Where it was said is gone: then it is said once again.
+    let text = changed(|config| {
+        config.links[0].lower = "lan1".into();
+        config.links[0].bclim = Some(1);
+        config.links[1].bclim = Some(3);
+        let mut link = config.links[1].clone();
+        link.name = "mv2".into();
+        link.address = mac("02:00:00:00:00:20");
+        link.endpoint = Endpoint::Device("net_null3".into());
+        config.links.push(link);
+        let lower = LowerConfig { name: "lan1".into(), ..config.lowers[0].clone() };
+        config.lowers.push(lower);
+    });
+    let limits: Vec<Option<i32>> = read(&text).links.iter().map(|link| link.bclim).collect();
+    assert_eq!(limits, [Some(1), Some(3), None], "{text}");
 }
 
 #[test]
