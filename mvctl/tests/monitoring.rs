@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use peer::{Peer, ended, refuse, result};
+use peer::{Peer, ended, refuse};
 use serde_json::{Value, json};
 
 fn event(sequence: u64, change: &str) -> Value {
@@ -76,13 +76,8 @@ fn one_object_a_line_for_programs() {
 #[test]
 fn it_fails_without_mvswitch() {
     // Answers, and then goes.
-    let peer = Peer::new(|_, _| Some(result(json!({"sequence": 0}))));
-    let child = peer.start("monitor");
-    while peer.asked().is_empty() {
-        std::thread::yield_now();
-    }
-    peer.hang_up();
-    let ran = ended(child);
+    let peer = Peer::new(|_, _| Some(json!({"result": {"sequence": 0}, "last": true})));
+    let ran = ended(peer.start("monitor"));
     assert_eq!((ran.code, ran.err.contains("gone away")), (3, true), "{ran:?}");
     let peer = Peer::new(|_, _| Some(refuse("EBUSY", None)));
     assert_eq!(ended(peer.start("monitor")).code, 5);

@@ -14,7 +14,6 @@ pub type Asked = Arc<Mutex<Vec<Value>>>;
 pub struct Peer {
     pub dir: tempfile::TempDir,
     asked: Asked,
-    clients: Arc<Mutex<Vec<UnixStream>>>,
 }
 
 /// A refusal with this errno.
@@ -30,7 +29,7 @@ pub fn result(result: Value) -> Value {
     json!({ "result": result })
 }
 
-/// Answers each request, until there is no answer: then it hangs up.
+/// Answers each request, until there is no answer or it was the last one: then it hangs up.
 fn serve(stream: UnixStream, asked: &Asked, answer: &impl Fn(&str, &Value) -> Option<Value>) {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
@@ -42,12 +41,13 @@ fn serve(stream: UnixStream, asked: &Asked, answer: &impl Fn(&str, &Value) -> Op
         asked.lock().unwrap().push(json!([method, params]));
         let Some(mut said) = answer(method, params) else { return };
         let after = said.as_object_mut().unwrap().remove("after");
+        let last = said.as_object_mut().unwrap().remove("last").is_some();
         said["jsonrpc"] = json!("2.0");
         said["id"] = question["id"].clone();
         let lines = after.as_ref().and_then(Value::as_array).into_iter().flatten();
         let text: String =
             std::iter::once(&said).chain(lines).map(|line| format!("{line}\n")).collect();
-        if stream.get_mut().write_all(text.as_bytes()).is_err() {
+        if stream.get_mut().write_all(text.as_bytes()).is_err() || last {
             return;
         }
     }
@@ -58,24 +58,13 @@ impl Peer {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("s")).unwrap();
         let asked = Asked::default();
-        let clients = Arc::new(Mutex::new(Vec::new()));
-        let (remembers, holds) = (Arc::clone(&asked), Arc::clone(&clients));
+        let remembers = Arc::clone(&asked);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let stream = stream.unwrap();
-                holds.lock().unwrap().push(stream.try_clone().unwrap());
-                serve(stream, &remembers, &answer);
-                holds.lock().unwrap().clear();
+                serve(stream.unwrap(), &remembers, &answer);
             }
         });
-        Self { dir, asked, clients }
-    }
-
-    /// Ends its connections.
-    pub fn hang_up(&self) {
-        for client in &*self.clients.lock().unwrap() {
-            client.shutdown(std::net::Shutdown::Both).unwrap();
-        }
+        Self { dir, asked }
     }
 
     /// One that carries everything out.
