@@ -10,6 +10,9 @@
 # Headers and the library (with every driver), libclang for the bindings.
 BUILD_PACKAGES=(libdpdk-dev libclang-dev clang pkg-config gcc libc6-dev)
 
+# With whom scripts/bench/compare.sh compares.
+PEER_PACKAGES=(dpdk-dev openvswitch-switch-dpdk)
+
 # testpmd, guests under QEMU, network namespaces, promtool, what README types.
 TEST_PACKAGES=(dpdk-dev qemu-system-x86 busybox-static cpio iproute2 ethtool prometheus curl jq socat)
 

@@ -1,0 +1,78 @@
+"""What each of the compared programs can do: be started, be read, be ended."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from .guests import GuestPorts
+from .machine import Bench
+from .scenarios import Scenario
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Counters at one moment; all only grow."""
+
+    ticks: int
+    """TSC ticks of turns that moved frames."""
+    received: int
+    """Frames taken from ports."""
+    sent: int
+    """Frames handed to ports, copies included, whether these took them or not."""
+    batches: int | None = None
+    """Groups of frames in which they were handed over, if the program counts them."""
+    unsettled: int = 0
+    """Whatever shows that the program has not seen all of the traffic yet."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A sample with the time, and what the guests have got."""
+
+    at: float
+    sample: Sample
+    guest: int | None
+
+
+class Program(ABC):
+    """One of those compared. A fresh one for every run."""
+
+    name: str
+    title: str
+
+    def __init__(self, bench: Bench):
+        self.bench = bench
+        self.guests: GuestPorts | None = None
+
+    @classmethod
+    @abstractmethod
+    def missing(cls, bench: Bench) -> str | None:
+        """Why it cannot run on this machine."""
+
+    @classmethod
+    @abstractmethod
+    def version(cls, bench: Bench) -> str:
+        """Its release."""
+
+    @abstractmethod
+    def start(self, scenario: Scenario) -> None:
+        """Starts it and its guests; frames move when this returns."""
+
+    @abstractmethod
+    def sample(self) -> Sample:
+        """Its counters now."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ends it in order. Raises Failed if it has anything to complain about."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends whatever of it still runs. Never fails, and may be called twice."""
+
+    def read(self) -> Reading:
+        """Counters of program and guests."""
+        sample, at = self.sample(), time.monotonic()
+        return Reading(at, sample, self.guests.received() if self.guests else None)
