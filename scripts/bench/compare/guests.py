@@ -32,12 +32,9 @@ class Testpmd:
         return int(found[1]), int(found[2])
 
     def quit(self) -> None:
-        if self.process.child.poll() is None:
-            self.process.say("quit")
+        """Ends it in order."""
+        self.process.say("quit")
         self.process.end(by=None)
-
-    def kill(self) -> None:
-        self.process.kill()
 
 
 class GuestPorts:
@@ -76,10 +73,8 @@ class GuestPorts:
         return self.testpmd.totals()[0]
 
     def quit(self) -> None:
+        """Ends them, before the switch."""
         self.testpmd.quit()
-
-    def kill(self) -> None:
-        self.testpmd.kill()
 
 
 def release() -> str:

@@ -15,8 +15,6 @@ from .scenarios import Scenario, mac
 class Mvswitch(Program):
     name = "mvswitch"
     title = "mvswitch"
-    process: Process | None = None
-    control: Rpc | None = None
 
     @classmethod
     def missing(cls, bench: Bench) -> str | None:
@@ -81,8 +79,3 @@ class Mvswitch(Program):
         code = self.process.end()
         if code != 0:
             raise Failed(f"mvswitch ended with {code}: {self.process.said[-600:]}")
-
-    def kill(self) -> None:
-        for part in (self.guests, self.process):
-            if part:
-                part.kill()

@@ -26,9 +26,7 @@ WIRE = 1
 class Ovs(Program):
     name = "ovs"
     title = "OVS-DPDK"
-    database: Process | None = None
     daemon: Process | None = None
-    control: Rpc | None = None
 
     @classmethod
     def missing(cls, bench: Bench) -> str | None:
@@ -147,8 +145,3 @@ class Ovs(Program):
         self.control.close()
         self.daemon.end(by=None)
         self.database.end()
-
-    def kill(self) -> None:
-        for part in (self.guests, self.daemon, self.database):
-            if part:
-                part.kill()

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -21,6 +20,10 @@ class Failed(Exception):
     """A program did not do what it should; says which and what it said."""
 
 
+RUNNING: list[Process] = []
+"""Those started that nobody has ended yet."""
+
+
 class Process:
     """A program that runs in a session of its own, so that Ctrl-C reaches the harness alone, and that
     the kernel ends should the harness be killed."""
@@ -30,12 +33,15 @@ class Process:
         self.said = ""
         command = ["setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", *command]
         environment = os.environ | {"RUNTIME_DIRECTORY": str(work)} | (env or {})
+        # A file, not a pipe: the vhost library talks a lot, and must not wait for a reader.
+        self.log = (work / f"{name}.log").open("w+b", buffering=0)
         try:
-            self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.log,
                                           stderr=subprocess.STDOUT, env=environment, start_new_session=True)
         except OSError as error:
             raise Failed(f"{name}: {error}") from error
-        os.set_blocking(self.child.stdout.fileno(), False)
+        self.read_to = 0
+        RUNNING.append(self)
 
     def say(self, line: str) -> None:
         """Types a line."""
@@ -50,58 +56,60 @@ class Process:
         expression = re.compile(pattern, re.MULTILINE | re.DOTALL)
         until = time.monotonic() + seconds
         while True:
+            ended = self.child.poll() is not None
+            self.read()
             found = expression.search(self.said)
             if found:
                 self.said = self.said[found.end():]
                 return found
-            if not self.read(until - time.monotonic()):
+            if ended or time.monotonic() > until:
                 raise Failed(f'{self.name} did not say "{pattern}": {self.tail()}')
+            time.sleep(0.002)
 
     def ask(self, line: str, pattern: str) -> re.Match:
         """Types a line and reads the answer to it, not what was said before."""
-        while self.read(0):
-            pass
+        self.read()
         self.said = ""
         self.say(line)
         return self.expect(pattern)
 
-    def read(self, seconds: float) -> bool:
-        """Takes what is said within `seconds`; False if that is nothing."""
-        out = self.child.stdout.fileno()
-        if not select.select([out], [], [], max(seconds, 0))[0]:
-            return False
-        text = os.read(out, 1 << 16)
+    def read(self) -> None:
+        """Takes what was said since."""
+        text = os.pread(self.log.fileno(), 1 << 24, self.read_to)
+        self.read_to += len(text)
         self.said += text.decode(errors="replace")
-        return bool(text)
 
     def tail(self) -> str:
         """The last that it said."""
-        while self.read(0.2):
-            pass
+        self.read()
         return "\n".join(self.said.strip().splitlines()[-12:]) or "(it said nothing)"
 
     def end(self, by: int | None = signal.SIGTERM, seconds: float = 10.0) -> int:
-        """Ends it, gently first. Returns its exit code; negative: the signal."""
+        """Ends it, gently first. Returns its exit code; negative: the signal that ended it."""
         if by is not None and self.child.poll() is None:
             self.child.send_signal(by)
-        until = time.monotonic() + seconds
-        while self.child.poll() is None and time.monotonic() < until:
-            # Who writes into a full pipe does not end.
-            self.read(0.05)
+        try:
+            self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
         self.kill()
         return self.child.returncode
 
     def kill(self) -> None:
-        """Ends it at once, if it still runs. May be called twice."""
-        if self.child.stdout.closed:
-            return
+        """Ends it at once, if it still runs."""
         self.child.kill()
         self.child.wait()
-        while self.read(0):
-            pass
+        self.read()
         with contextlib.suppress(OSError):
             self.child.stdin.close()
-        self.child.stdout.close()
+        self.log.close()
+        RUNNING.remove(self)
+
+
+def kill_all() -> None:
+    """Ends whatever still runs."""
+    for process in list(RUNNING):
+        process.kill()
 
 
 def wait_for(what: str, there, process: Process, seconds: float = PATIENCE) -> None:
@@ -110,7 +118,7 @@ def wait_for(what: str, there, process: Process, seconds: float = PATIENCE) -> N
     while not there():
         if process.child.poll() is not None or time.monotonic() > until:
             raise Failed(f"{process.name}: no {what}: {process.tail()}")
-        process.read(0.02)
+        time.sleep(0.02)
 
 
 class Rpc:

@@ -68,10 +68,6 @@ class Program(ABC):
     def stop(self) -> None:
         """Ends it in order. Raises Failed if it has anything to complain about."""
 
-    @abstractmethod
-    def kill(self) -> None:
-        """Ends whatever of it still runs. Never fails, and may be called twice."""
-
     def read(self) -> Reading:
         """Counters of program and guests."""
         sample, at = self.sample(), time.monotonic()

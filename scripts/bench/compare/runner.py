@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .machine import Bench, steal
 from .mvswitch import Mvswitch
 from .ovs import Ovs
-from .process import Failed
+from .process import Failed, kill_all
 from .program import Program, Reading
 from .scenarios import Scenario
 from .testpmd import TestpmdIo
@@ -73,7 +73,7 @@ class Runner:
                     raise Failed(f"{scenario.name}: {kind.title}: {error}") from error
                 self.remark(f"{scenario.name}: {kind.title} is tried once more: {error}")
             finally:
-                program.kill()
+                kill_all()
         raise AssertionError("the last try returns or raises")
 
     def settle(self, program: Program, scenario: Scenario) -> None:

@@ -14,7 +14,6 @@ from .scenarios import Scenario
 class TestpmdIo(Program):
     name = "testpmd"
     title = "testpmd io"
-    testpmd: Testpmd | None = None
 
     @classmethod
     def missing(cls, bench: Bench) -> str | None:
@@ -69,8 +68,3 @@ class TestpmdIo(Program):
         if self.guests:
             self.guests.quit()
         self.testpmd.quit()
-
-    def kill(self) -> None:
-        for part in (self.guests, self.testpmd):
-            if part:
-                part.kill()
