@@ -49,7 +49,7 @@ class Bench:
 def huge_pages_are_free() -> bool:
     """Enough of them for the largest program and its guests."""
     try:
-        return int(HUGE_PAGES.read_text()) >= 1024
+        return int(HUGE_PAGES.read_text()) >= 1280
     except OSError:
         return False
 

@@ -53,7 +53,7 @@ class Ovs(Program):
             "-vconsole:warn"], self.bench.work, self.env)
         wait_for("database", (self.run / "db.sock").exists, self.database)
         # OVS adds --in-memory unless told so, which --no-huge implies.
-        extra = self.bench.eal("ovs", 1024) + ([] if self.bench.huge else ["--legacy-mem"])
+        extra = self.bench.eal("ovs", 2048) + ([] if self.bench.huge else ["--legacy-mem"])
         env = dict(self.env)
         if scenario.fill:
             extra += ["-d", str(self.bench.plugin)]
@@ -87,7 +87,7 @@ class Ovs(Program):
         for name in names:
             error = self.tool("ovs-vsctl", "get", "Interface", name, "error")
             if error not in ("[]", '""'):
-                raise Failed(f"OVS-DPDK: port {name}: {error}")
+                raise Failed(f"port {name}: {error}\n{self.daemon.tail()}")
         rules = self.run / "rules"
         rules.write_text("\n".join(self.rules(scenario)) + "\n")
         self.tool("ovs-ofctl", "--bundle", "replace-flows", f"unix:{self.run}/{BRIDGE}.mgmt", str(rules))
