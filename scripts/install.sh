@@ -10,8 +10,8 @@
 # Headers and the library (with every driver), libclang for the bindings.
 BUILD_PACKAGES=(libdpdk-dev libclang-dev clang pkg-config gcc libc6-dev)
 
-# With whom scripts/bench/compare.sh compares.
-PEER_PACKAGES=(dpdk-dev openvswitch-switch-dpdk)
+# What scripts/bench/compare.sh compares with, and is written in.
+PEER_PACKAGES=(dpdk-dev openvswitch-switch-dpdk python3)
 
 # testpmd, guests under QEMU, network namespaces, promtool, what README types.
 TEST_PACKAGES=(dpdk-dev qemu-system-x86 busybox-static cpio iproute2 ethtool prometheus curl jq socat)
@@ -55,7 +55,7 @@ if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     set -euo pipefail
     case ${1:-build} in
         build) need "${BUILD_PACKAGES[@]}" ;;
-        test) need "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" ;;
+        test) need "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${PEER_PACKAGES[@]}" ;;
         *) echo "usage: scripts/install.sh [build|test]" >&2 && exit 2 ;;
     esac
 fi

@@ -15,6 +15,7 @@
 #   qemu        Linux guests under QEMU
 #   nic         the switch inside a QEMU guest, on an emulated NIC
 #   prometheus  /metrics, as promtool sees it
+#   bench       the comparison with testpmd and OVS-DPDK: it works; nobody looks how fast
 #   run         scripts/run.sh --once
 #
 # Needs root for the packages, for namespaces and for huge pages; without it
@@ -28,17 +29,17 @@ source scripts/install.sh
 LIMIT=900
 
 stages=("$@")
-((${#stages[@]})) || stages=(fast dpdk kernel control iproute2 live lowers guests namespace qemu nic prometheus run)
+((${#stages[@]})) || stages=(fast dpdk kernel control iproute2 live lowers guests namespace qemu nic prometheus bench run)
 for stage in "${stages[@]}"; do
     case $stage in
-        fast | dpdk | kernel | control | iproute2 | live | lowers | guests | namespace | qemu | nic | prometheus | run) ;;
-        *) sed -n '2,22s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        fast | dpdk | kernel | control | iproute2 | live | lowers | guests | namespace | qemu | nic | prometheus | bench | run) ;;
+        *) sed -n '2,23s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
 done
 
 # Without root a test may still find all that it needs.
 need "${BUILD_PACKAGES[@]}"
-need "${TEST_PACKAGES[@]}" || [[ -z ${CI:-} ]]
+need "${TEST_PACKAGES[@]}" "${PEER_PACKAGES[@]}" || [[ -z ${CI:-} ]]
 need_cargo
 export MVSWITCH_GUEST_KERNEL=${MVSWITCH_GUEST_KERNEL:-$PWD/target/guest-kernel}
 
@@ -61,7 +62,7 @@ command_of() {
     case $1 in
         fast) echo scripts/check.sh ;;
         control) echo "black_box build start control commands doctor import" ;;
-        dpdk | kernel | iproute2 | live | lowers | guests | namespace | prometheus) echo "black_box $1" ;;
+        dpdk | kernel | iproute2 | live | lowers | guests | namespace | prometheus | bench) echo "black_box $1" ;;
         qemu) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box qemu" ;;
         nic) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL-standard' standard && black_box nic" ;;
         run) echo scripts/run.sh --once ;;

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 # shellcheck source=scripts/install.sh
 source scripts/install.sh
 
-need "${BUILD_PACKAGES[@]}" python3
+need "${BUILD_PACKAGES[@]}"
 need "${PEER_PACKAGES[@]}" >&2 || true
 if [[ -z ${MVSWITCH:-} ]]; then
     need_cargo

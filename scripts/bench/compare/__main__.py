@@ -59,8 +59,9 @@ def measure(wanted: argparse.Namespace, work: Path) -> dict:
         raise Failed(f"--cores {wanted.cores}: name two different cores of this machine, and a third if you like")
     plugin = machine.ROOT / "target" / "fill.so"
     machine.build_plugin(plugin)
-    bench = machine.Bench(work, Path(os.environ["MVSWITCH"]).absolute(), plugin, cores[0], cores[1], cores[-1] if len(cores) > 2 else cores[0],
-                          machine.huge_pages_are_free())
+    control, forward, *second = cores
+    bench = machine.Bench(work, Path(os.environ["MVSWITCH"]).absolute(), plugin, control, forward,
+                          second[0] if second else control, machine.huge_pages_are_free())
     left_out = {program.name: why for program in PROGRAMS if (why := program.missing(bench))}
     for name, why in left_out.items():
         print(f"{report.TITLES[name]} is left out: {why}", file=sys.stderr)
@@ -74,7 +75,7 @@ def measure(wanted: argparse.Namespace, work: Path) -> dict:
     runner = Runner(bench, Method(wanted.pairs, wanted.windows, wanted.seconds), present)
     runs = runner.run(scenarios)
     return {
-        "format": 1, "command": shlex.join(["scripts/bench/compare.sh", *sys.argv[1:]]), "machine": facts,
+        "format": 1, "command": shlex.join(["scripts/bench/compare.sh", *sys.argv[1:]]), "machine": facts | {"tsc_mhz": figures.tsc_mhz(runs)},
         "programs": versions, "left_out": left_out, "remarks": runner.remarks, "rounds": wanted.pairs,
         "windows": wanted.windows, "window_seconds": wanted.seconds, "scenarios": figures.conclude(scenarios, runs),
     }

@@ -86,6 +86,13 @@ def judge(scenario: Scenario, goal: Goal, columns: dict[str, dict[str, dict | No
     return entry | {"verdict": "aim" if reached(goal.aim) else "must" if goal.must is not None else "below aim"}
 
 
+def tsc_mhz(runs: dict[str, list[dict]]) -> float | None:
+    """The rate of the counter that all cycles are counted with."""
+    rates = [window["clock"] / window["seconds"] / 1e6
+             for group in runs.values() for run in group for window in run["windows"] if "clock" in window]
+    return round(median(rates), 1) if rates else None
+
+
 def conclude(scenarios: list[Scenario], runs: dict[str, list[dict]]) -> list[dict]:
     """Everything that is reported, scenario by scenario."""
     columns = {}

@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parents[3]
 HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
 
 
+MEGABYTES = 512
+"""Memory of a program, unless it takes more."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where and with what the programs run."""
@@ -35,12 +39,12 @@ class Bench:
     huge: bool
     """Pages of 2 MiB for all programs; else of 4 KiB."""
 
-    def pages(self, megabytes: int = 512) -> list[str]:
+    def pages(self, megabytes: int = MEGABYTES) -> list[str]:
         """EAL's arguments for memory: shared with guests, and gone with the process."""
         kind = ["--in-memory", "--single-file-segments"] if self.huge else ["--no-huge", "--no-shconf"]
         return [*kind, "-m", str(megabytes)]
 
-    def eal(self, name: str, megabytes: int = 512) -> list[str]:
+    def eal(self, name: str, megabytes: int = MEGABYTES) -> list[str]:
         """EAL's arguments for a program beside mvswitch, which has its own."""
         return [*self.pages(megabytes), "--no-pci", "--no-telemetry", "--iova-mode=va",
                 "--file-prefix", f"bench-{os.getpid()}-{name}"]

@@ -6,7 +6,7 @@ import json
 import shutil
 
 from .guests import GuestPorts
-from .machine import Bench, output
+from .machine import MEGABYTES, Bench, output
 from .process import Failed, Process, Rpc
 from .program import Program, Sample
 from .scenarios import Scenario, mac
@@ -51,7 +51,7 @@ class Mvswitch(Program):
         wire, links = scenario.devices()
         workers = f"{self.bench.forward}" + (f",{self.bench.second}" if scenario.workers > 1 else "")
         lines = ["[cores]", f"control = {self.bench.control}", f'workers = "{workers}"', 'idle = "spin"',
-                 "[eal]", f'memory = "{"huge" if self.bench.huge else "4k"}"',
+                 "[eal]", f'memory = "{"huge" if self.bench.huge else "4k"}"', f"memory_mb = {MEGABYTES}",
                  "[[lower]]", 'name = "wire"', f'device = "{wire}"']
         for number, device in enumerate(links, 1):
             lines += ["[[macvlan]]", f'name = "link{number}"', 'link = "wire"', f'address = "{mac(number)}"']
@@ -69,6 +69,7 @@ class Mvswitch(Program):
             received=sum(port["receive_packets"] for port in ports),
             sent=sum(port["transmit_packets"] for port in ports),
             batches=sum(worker["batches"] for worker in workers),
+            clock=sum(worker["busy_ticks"] + worker["idle_ticks"] for worker in workers) // len(workers),
         )
 
     def stop(self) -> None:

@@ -23,6 +23,8 @@ class Sample:
     """Frames handed to ports, copies included, whether these took them or not."""
     batches: int | None = None
     """Groups of frames in which they were handed over, if the program counts them."""
+    clock: int | None = None
+    """The TSC, if the program tells."""
     unsettled: int = 0
     """Whatever shows that the program has not seen all of the traffic yet."""
 

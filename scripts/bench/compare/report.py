@@ -76,6 +76,7 @@ def machine(results: dict) -> str:
     changed = " with changes" if facts["changed"] else ""
     programs = ", ".join(f"{TITLES[name]} {version}" for name, version in versions.items())
     return (f"{facts['date']}, commit {facts['commit']}{changed}; {facts['cpu']}, {facts['cores']} cores, "
+            f"TSC {number(facts['tsc_mhz'], 0)} MHz, "
             f"Linux {facts['kernel']}, DPDK {facts['dpdk']}, pages of {facts['pages']}; {programs}; "
             f"{results['rounds']} rounds of {results['windows']} windows of {results['window_seconds']:g} s.")
 

@@ -126,8 +126,8 @@ def window(last: Reading, now: Reading) -> dict:
     one, two = last.sample, now.sample
     entry = {"seconds": round(now.at - last.at, 6), "ticks": two.ticks - one.ticks,
              "received": two.received - one.received, "sent": two.sent - one.sent}
-    if two.batches is not None and one.batches is not None:
-        entry["batches"] = two.batches - one.batches
-    if now.guest is not None and last.guest is not None:
-        entry["guest"] = now.guest - last.guest
+    for name, before, after in (("batches", one.batches, two.batches), ("clock", one.clock, two.clock),
+                                ("guest", last.guest, now.guest)):
+        if before is not None and after is not None:
+            entry[name] = after - before
     return entry
