@@ -72,11 +72,17 @@ def measure(wanted: argparse.Namespace, work: Path) -> dict:
     facts = machine.facts(bench)
     # Off the core that forwards; children inherit it, until DPDK pins their threads.
     os.sched_setaffinity(0, {bench.control})
+    remarks = []
+    if not second:
+        for scenario in [it for it in scenarios if it.workers > 1]:
+            scenarios.remove(scenario)
+            remarks.append(f"{scenario.name} is left out: two workers need a core each, beside that of the control "
+                           "thread; --cores names three.")
     runner = Runner(bench, Method(wanted.pairs, wanted.windows, wanted.seconds), present)
     runs = runner.run(scenarios)
     return {
         "format": 1, "command": shlex.join(["scripts/bench/compare.sh", *sys.argv[1:]]), "machine": facts | {"tsc_mhz": figures.tsc_mhz(runs)},
-        "programs": versions, "left_out": left_out, "remarks": runner.remarks, "rounds": wanted.pairs,
+        "programs": versions, "left_out": left_out, "remarks": remarks + runner.remarks, "failures": runner.failures, "rounds": wanted.pairs,
         "windows": wanted.windows, "window_seconds": wanted.seconds, "scenarios": figures.conclude(scenarios, runs),
     }
 
@@ -105,7 +111,7 @@ def main() -> int:
         print(f"compare.sh: {error}", file=sys.stderr)
         return 1
     print(report.machine(results), report.table(results), sep="\n\n")
-    return 0
+    return 1 if results["failures"] else 0
 
 
 sys.exit(main())

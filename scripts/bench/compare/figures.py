@@ -45,6 +45,7 @@ def column(scenario: Scenario, runs: list[dict]) -> dict | None:
         "cycles_by_round": {str(number): value for number, value in rounds.items()},
         "mpps": median(window[scenario.counts] / window["seconds"] / 1e6 for window in windows),
         "windows": total, "left_out": total - len(windows),
+        "preempted": sum(window["preempted"] for window in windows) / sum(window["seconds"] for window in windows),
         "stolen_max": max(run["stolen"] for run in runs),
     }
     batches = sum(window.get("batches", 0) for window in windows)

@@ -92,6 +92,19 @@ def facts(bench: Bench) -> dict[str, object]:
     }
 
 
+def preempted(pid: int, core: int) -> int:
+    """How often somebody else got the core of those threads of a process that are pinned to it."""
+    times = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        except OSError:
+            continue
+        if fields["Cpus_allowed_list"].strip() == str(core):
+            times += int(fields["nonvoluntary_ctxt_switches"])
+    return times
+
+
 def steal() -> int:
     """Hundredths of seconds that the hypervisor took from all cores since boot."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()

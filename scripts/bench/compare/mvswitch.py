@@ -72,6 +72,10 @@ class Mvswitch(Program):
             clock=sum(worker["busy_ticks"] + worker["idle_ticks"] for worker in workers) // len(workers),
         )
 
+    @property
+    def pid(self) -> int:
+        return self.process.child.pid
+
     def stop(self) -> None:
         if self.guests:
             self.guests.quit()

@@ -138,6 +138,10 @@ class Ovs(Program):
             unsettled=number("miss with success upcall", cycles) + number("miss with failed upcall", cycles),
         )
 
+    @property
+    def pid(self) -> int:
+        return self.daemon.child.pid
+
     def stop(self) -> None:
         if self.guests:
             self.guests.quit()

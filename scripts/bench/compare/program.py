@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from .guests import GuestPorts
-from .machine import Bench
+from .machine import Bench, preempted
 from .scenarios import Scenario
 
 
@@ -36,6 +36,8 @@ class Reading:
     at: float
     sample: Sample
     guest: int | None
+    preempted: int
+    """How often somebody else got the forwarding core."""
 
 
 class Program(ABC):
@@ -70,7 +72,13 @@ class Program(ABC):
     def stop(self) -> None:
         """Ends it in order. Raises Failed if it has anything to complain about."""
 
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """Of the process that forwards."""
+
     def read(self) -> Reading:
         """Counters of program and guests."""
         sample, at = self.sample(), time.monotonic()
-        return Reading(at, sample, self.guests.received() if self.guests else None)
+        guest = self.guests.received() if self.guests else None
+        return Reading(at, sample, guest, preempted(self.pid, self.bench.forward))

@@ -60,6 +60,10 @@ def notes(results: dict) -> list[str]:
     said = ["TSC ticks per frame of turns that moved frames; ratios are medians over rounds [min–max]."]
     stolen = [column["stolen_max"] for scenario in results["scenarios"]
               for column in scenario["columns"].values() if column]
+    preempted = [column["preempted"] for scenario in results["scenarios"]
+                 for column in scenario["columns"].values() if column]
+    if max(preempted, default=0) > 5:
+        said.append(f"NOT QUIET: others got the forwarding core up to {max(preempted):.0f} times a second.")
     if max(stolen, default=0) > 0.01:
         said.append(f"The hypervisor took up to {max(stolen):.1%} of the cores' time during a run.")
     said += [f"{TITLES[name]} is left out: {why}." for name, why in results["left_out"].items()]
@@ -67,6 +71,7 @@ def notes(results: dict) -> list[str]:
               if any(goal["verdict"] == "MISSED" for goal in scenario["goals"])]
     if missed:
         said.append(f"MISSED what must be reached: {', '.join(missed)}.")
+    said += [f"FAILED: {failure}" for failure in results["failures"]]
     return said + results["remarks"]
 
 

@@ -41,6 +41,7 @@ class Runner:
         self.method = method
         self.programs = programs
         self.remarks: list[str] = []
+        self.failures: list[str] = []
 
     def run(self, scenarios: list[Scenario]) -> dict[str, list[dict]]:
         """Measures. Returns the runs of each scenario by its name."""
@@ -51,8 +52,13 @@ class Runner:
                 # A B C, C B A: what drifts meets all alike.
                 for program in able if number % 2 == 0 else reversed(able):
                     self.say(f"round {number + 1} of {self.method.rounds}: {scenario.name}, {program.title}")
-                    runs[scenario.name].append({"program": program.name, "round": number,
-                                                **self.one(program, scenario)})
+                    try:
+                        run = self.one(program, scenario)
+                    except Failed as error:
+                        # What else was measured is not lost.
+                        self.failures.append(f"{scenario.name}: {program.title}: {error}")
+                    else:
+                        runs[scenario.name].append({"program": program.name, "round": number, **run})
         self.say("")
         return runs
 
@@ -70,8 +76,8 @@ class Runner:
                 return {"windows": windows, "stolen": round(stolen, 4), "tries": attempt + 1}
             except Failed as error:
                 if attempt + 1 == TRIES:
-                    raise Failed(f"{scenario.name}: {kind.title}: {error}") from error
-                self.remark(f"{scenario.name}: {kind.title} is tried once more: {error}")
+                    raise
+                self.remark(f"{scenario.name}: {kind.title} is tried once more: {first_line(error)}")
             finally:
                 kill_all()
         raise AssertionError("the last try returns or raises")
@@ -116,6 +122,11 @@ class Runner:
             print(text, file=sys.stderr, flush=True)
 
 
+def first_line(error: Failed) -> str:
+    """The rest is what a program said, which a remark has no room for."""
+    return str(error).split("\n", 1)[0]
+
+
 def counted(scenario: Scenario, reading: Reading) -> int:
     """What the scenario calls frames."""
     return {"received": reading.sample.received, "sent": reading.sample.sent, "guest": reading.guest}[scenario.counts]
@@ -125,7 +136,8 @@ def window(last: Reading, now: Reading) -> dict:
     """What happened between two readings."""
     one, two = last.sample, now.sample
     entry = {"seconds": round(now.at - last.at, 6), "ticks": two.ticks - one.ticks,
-             "received": two.received - one.received, "sent": two.sent - one.sent}
+             "received": two.received - one.received, "sent": two.sent - one.sent,
+             "preempted": now.preempted - last.preempted}
     for name, before, after in (("batches", one.batches, two.batches), ("clock", one.clock, two.clock),
                                 ("guest", last.guest, now.guest)):
         if before is not None and after is not None:

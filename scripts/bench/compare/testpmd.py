@@ -64,6 +64,10 @@ class TestpmdIo(Program):
                                found[3].split("(")[1].split(")")[0].split(" / "))
         return Sample(ticks=ticks, received=received, sent=int(found[2]))
 
+    @property
+    def pid(self) -> int:
+        return self.testpmd.process.child.pid
+
     def stop(self) -> None:
         if self.guests:
             self.guests.quit()
