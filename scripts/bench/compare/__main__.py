@@ -81,9 +81,13 @@ def measure(wanted: argparse.Namespace, work: Path) -> dict:
     runner = Runner(bench, Method(wanted.pairs, wanted.windows, wanted.seconds), present)
     runs = runner.run(scenarios)
     return {
-        "format": 1, "command": shlex.join(["scripts/bench/compare.sh", *sys.argv[1:]]), "machine": facts | {"tsc_mhz": figures.tsc_mhz(runs)},
-        "programs": versions, "left_out": left_out, "remarks": remarks + runner.remarks, "failures": runner.failures, "rounds": wanted.pairs,
-        "windows": wanted.windows, "window_seconds": wanted.seconds, "scenarios": figures.conclude(scenarios, runs),
+        "format": 1,
+        "command": shlex.join(["scripts/bench/compare.sh", *sys.argv[1:]]),
+        "machine": facts | {"tsc_mhz": figures.tsc_mhz(runs)},
+        "programs": versions, "left_out": left_out,
+        "remarks": remarks + runner.remarks, "failures": runner.failures,
+        "rounds": wanted.pairs, "windows": wanted.windows, "window_seconds": wanted.seconds,
+        "scenarios": figures.conclude(scenarios, runs),
     }
 
 

@@ -33,7 +33,8 @@ class Mvswitch(Program):
         bench = self.bench
         # It refuses cores that it was not given, and narrows itself what it got.
         cores = f"{bench.control},{bench.forward},{bench.second}"
-        command = ["taskset", "-c", cores, str(bench.mvswitch), "-c", str(config), "--runtime-dir", str(run), "--log-level", "warn"]
+        command = ["taskset", "-c", cores, str(bench.mvswitch), "-c", str(config), "--runtime-dir", str(run),
+                   "--log-level", "warn"]
         env = {}
         if scenario.fill:
             command += ["--", "-d", str(self.bench.plugin)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from xml.sax.saxutils import escape
 
 BAR, GAP, LEFT, RIGHT, TOP, WIDTH = 12, 14, 100, 130, 64, 860
@@ -32,24 +33,27 @@ def svg(results: dict, caption: str) -> str:
                      f'<title>{escape(scenario["title"])}</title></text>')
         for program, ratio in found:
             width, centre = ratio["median"] * unit, y + BAR / 2
+            low, high = LEFT + ratio["min"] * unit, LEFT + ratio["max"] * unit
             parts.append(f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 2}" fill="{COLOURS[program]}"/>')
-            parts.append(f'<path d="M{LEFT + ratio["min"] * unit:.1f} {centre - 1:.1f}H{LEFT + ratio["max"] * unit:.1f}" '
-                         'stroke="#222"/>')
-            parts.append(f'<text x="{LEFT + ratio["max"] * unit + 6:.1f}" y="{centre + 3:.1f}">'
-                         f'{ratio["median"]:.2f}</text>')
+            parts.append(f'<path d="M{low:.1f} {centre - 1:.1f}H{high:.1f}" stroke="#222"/>')
+            parts.append(f'<text x="{high + 6:.1f}" y="{centre + 3:.1f}">{ratio["median"]:.2f}</text>')
             y += BAR
         y += GAP
     one = LEFT + unit
+    caption_lines = wrap(caption, 170)
+    small = "\n".join(f'<text x="8" y="{y + 8 + 12 * place}" font-size="9" fill="#555">{escape(line)}</text>'
+                      for place, line in enumerate(caption_lines))
     legend = "".join(f'<rect x="{LEFT + place * 210}" y="32" width="10" height="10" fill="{COLOURS[name]}"/>'
                      f'<text x="{LEFT + 16 + place * 210}" y="41">{title}</text>'
                      for place, (name, title) in enumerate(TITLES.items()))
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 22}" font-family="sans-serif" font-size="11">
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 8 + 12 * len(caption_lines)}" font-family="sans-serif"
+ font-size="11">
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="{LEFT}" y="20" font-size="14">Cycles per frame, as multiples of mvswitch's (longer: slower than mvswitch)</text>
 {legend}
 {chr(10).join(parts)}
 <path d="M{one:.1f} {TOP - 10}V{y - GAP + 4}" stroke="#1a7f37" stroke-width="1.5"/>
 <text x="{one + 4:.1f}" y="{TOP - 4}" fill="#1a7f37">mvswitch = 1</text>
-<text x="8" y="{y + 12}" font-size="9" fill="#555">{escape(caption)}</text>
+{small}
 </svg>
 """
