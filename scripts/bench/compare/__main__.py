@@ -93,7 +93,8 @@ def measure(wanted: argparse.Namespace, work: Path) -> dict:
 
 def main() -> int:
     wanted = arguments()
-    # As Ctrl-C: everything that runs is ended on the way out.
+    # Also where whoever started this ignores Ctrl-C: everything that runs is ended on the way out.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     try:
