@@ -74,10 +74,8 @@ def measure(wanted: argparse.Namespace, work: Path) -> dict:
     os.sched_setaffinity(0, {bench.control})
     remarks = []
     if not second:
-        for scenario in [it for it in scenarios if it.workers > 1]:
-            scenarios.remove(scenario)
-            remarks.append(f"{scenario.name} is left out: two workers need a core each, beside that of the control "
-                           "thread; --cores names three.")
+        remarks += [f"{it.name}: the second worker shares its core with the control thread and the harness, which mostly "
+                    "sleep; --cores names a third." for it in scenarios if it.workers > 1]
     runner = Runner(bench, Method(wanted.pairs, wanted.windows, wanted.seconds), present)
     runs = runner.run(scenarios)
     return {

@@ -35,7 +35,7 @@ class Bench:
     forward: int
     """The core that forwards."""
     second: int
-    """The second forwarding core, of the one scenario that has two."""
+    """The second forwarding core, of the one scenario that has two; it may be that of control."""
     huge: bool
     """Pages of 2 MiB for all programs; else of 4 KiB."""
 
