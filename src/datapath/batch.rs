@@ -29,6 +29,24 @@ impl Claim {
         Self(index as u16)
     }
 
+    /// Sole claims to all frames of a batch with so many.
+    #[inline]
+    pub(super) fn all(frames: usize) -> &'static [Self] {
+        const ALL: [Claim; BATCH] = {
+            let mut all = [Claim(0); BATCH];
+            let mut index = 0_u8;
+            loop {
+                all[index as usize] = Claim::sole(index);
+                if index == u8::MAX {
+                    break all;
+                }
+                index += 1;
+            }
+        };
+        static CLAIMS: [Claim; BATCH] = ALL;
+        CLAIMS.get(..frames).unwrap_or_default()
+    }
+
     /// One of several, which the batch was told about.
     #[inline]
     pub(super) const fn shared(index: u8) -> Self {
@@ -63,6 +81,8 @@ pub(super) struct Batch {
     len: usize,
     /// Frames that are still in their places.
     left: usize,
+    /// No frame has more bytes.
+    longest: u32,
     heads: [Head; BATCH],
     lens: [u32; BATCH],
     frames: [Option<Mbuf>; BATCH],
@@ -77,6 +97,7 @@ impl Batch {
         Box::new(Self {
             len: 0,
             left: 0,
+            longest: 0,
             heads: [Head::default(); BATCH],
             lens: [0; BATCH],
             frames: [const { None }; BATCH],
@@ -131,20 +152,26 @@ impl Batch {
     ) {
         burst.as_slice().iter().for_each(Mbuf::prefetch);
         cell.rx_packets.add(burst.len() as u64);
-        let mut bytes = 0;
+        // Counted here: in memory each frame would wait for the count of the one before.
+        let (mut bytes, mut at, mut longest) = (0, self.len, self.longest);
         for frame in burst.drain() {
             let len = frame.len();
             bytes += u64::from(len);
+            longest = longest.max(len);
             match frame.head() {
                 Some(head) if frame.segments() == 1 && len <= max_frame => {
                     let head = Head::read(head);
                     if let Some(frame) = divert(frame) {
-                        self.push(head, len, frame);
+                        self.put(at, head, len, frame);
+                        at += 1;
                     }
                 }
                 _ => refuse(&frame, cell),
             }
         }
+        self.left += at - self.len;
+        self.len = at;
+        self.longest = longest;
         cell.rx_bytes.add(bytes);
     }
 
@@ -153,22 +180,25 @@ impl Batch {
     pub(super) fn readmit(&mut self, frame: Mbuf, max_frame: u32, cell: &Cell) {
         let len = frame.len();
         match frame.head().map(Head::read) {
-            Some(head) if len <= max_frame => self.push(head, len, frame),
+            Some(head) if len <= max_frame => {
+                self.put(self.len, head, len, frame);
+                self.len += 1;
+                self.left += 1;
+                self.longest = self.longest.max(len);
+            }
             _ => refuse(&frame, cell),
         }
     }
 
     /// The caller has made sure of room for a whole burst.
     #[inline]
-    fn push(&mut self, head: Head, len: u32, frame: Mbuf) {
-        let at = self.len % BATCH;
+    fn put(&mut self, at: usize, head: Head, len: u32, frame: Mbuf) {
+        let at = at % BATCH;
         self.heads[at] = head;
         self.lens[at] = len;
         let before = self.frames[at].replace(frame);
         // The place was empty: no need to look.
         std::mem::forget(before);
-        self.len += 1;
-        self.left += 1;
     }
 
     /// A further handle to the frame, which nobody has claimed yet.
@@ -214,9 +244,9 @@ impl Batch {
         frame
     }
 
-    /// All frames of a list of sole claims, if none of them is longer than
-    /// `most`: moves them behind those in `burst`, which has room for them, and
-    /// returns their bytes. What most lists are, in loops without a branch.
+    /// All frames of a list of sole claims, if no frame of the batch is longer
+    /// than `most`: moves them behind those in `burst`, which has room for them,
+    /// and returns their bytes. What most lists are, in one loop.
     #[inline]
     pub(super) fn take_all(
         &mut self,
@@ -225,20 +255,16 @@ impl Batch {
         burst: &mut Burst,
     ) -> Option<u64> {
         let kinds = claims.iter().fold(0, |kinds, claim| kinds | claim.0);
-        if kinds >= Claim::SHARED {
+        if kinds >= Claim::SHARED || self.longest > most {
             return None;
         }
-        let (mut bytes, mut longest) = (0, 0);
-        for claim in claims {
-            let len = self.lens[claim.index()];
-            bytes += u64::from(len);
-            longest = longest.max(len);
-        }
-        if longest > most {
-            return None;
-        }
-        let frames = &mut self.frames;
-        self.left -= burst.append(claims.iter().filter_map(|claim| frames[claim.index()].take()));
+        let Self { frames, lens, .. } = self;
+        let mut bytes = 0;
+        let taken = burst.append(claims.iter().filter_map(|claim| {
+            bytes += u64::from(lens[claim.index()]);
+            frames[claim.index()].take()
+        }));
+        self.left -= taken;
         Some(bytes)
     }
 
@@ -262,6 +288,7 @@ impl Batch {
             self.shared[usize::from(index)] = None;
         }
         self.len = 0;
+        self.longest = 0;
     }
 }
 

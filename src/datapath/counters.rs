@@ -29,6 +29,8 @@ impl Counter {
 /// What one worker counts for one port.
 #[derive(Debug, Default)]
 pub(super) struct Cell {
+    /// TSC ticks spent on frames received here.
+    pub(super) busy: Counter,
     pub(super) rx_packets: Counter,
     pub(super) rx_bytes: Counter,
     pub(super) tx_packets: Counter,
@@ -145,6 +147,11 @@ impl PortStats {
         self.cells.get(usize::from(index)).map(|cell| &**cell)
     }
 
+    /// TSC ticks that each worker has spent on frames received here, by worker.
+    pub fn busy(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.cells.iter().map(|cell| cell.busy.get())
+    }
+
     /// The sums over all workers.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -167,8 +174,9 @@ impl PortStats {
     }
 }
 
-/// What a worker counts about itself.
+/// What a worker counts about itself, on cache lines of its own.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct WorkerStats {
     pub(super) turns: Counter,
     pub(super) frames: Counter,
@@ -176,6 +184,7 @@ pub struct WorkerStats {
     pub(super) idle: Counter,
     pub(super) sleeps: Counter,
     pub(super) batches: Counter,
+    pub(super) sent: Counter,
 }
 
 /// A worker's counters at one moment.
@@ -185,14 +194,55 @@ pub struct WorkerTotals {
     pub turns: u64,
     /// Frames received.
     pub frames: u64,
-    /// TSC ticks of turns that received frames.
+    /// TSC ticks spent on frames; the same as [`PortStats::busy`] of all ports.
     pub busy: u64,
-    /// TSC ticks of turns that did not, asleep or awake.
+    /// TSC ticks of turns that found none, asleep or awake.
     pub idle: u64,
     /// Times it went to sleep.
     pub sleeps: u64,
     /// Groups of frames handed to an output.
     pub batches: u64,
+    /// Frames in them, copies included, whether the outputs took them or not.
+    pub sent: u64,
+}
+
+impl WorkerTotals {
+    /// What was counted since `before`.
+    #[must_use]
+    pub fn since(self, before: &Self) -> Self {
+        Self {
+            turns: self.turns.saturating_sub(before.turns),
+            frames: self.frames.saturating_sub(before.frames),
+            busy: self.busy.saturating_sub(before.busy),
+            idle: self.idle.saturating_sub(before.idle),
+            sleeps: self.sleeps.saturating_sub(before.sleeps),
+            batches: self.batches.saturating_sub(before.batches),
+            sent: self.sent.saturating_sub(before.sent),
+        }
+    }
+
+    /// Share of its time that went into frames: 0 to 1.
+    #[must_use]
+    pub fn load(&self) -> f64 {
+        ratio(self.busy, self.busy.saturating_add(self.idle)).unwrap_or(0.0)
+    }
+
+    /// TSC ticks per frame received, if there were frames.
+    #[must_use]
+    pub fn cycles_per_frame(&self) -> Option<f64> {
+        ratio(self.busy, self.frames)
+    }
+
+    /// Frames that an output got at once, if any got some.
+    #[must_use]
+    pub fn frames_per_batch(&self) -> Option<f64> {
+        ratio(self.sent, self.batches)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 impl WorkerStats {
@@ -206,6 +256,7 @@ impl WorkerStats {
             idle: self.idle.get(),
             sleeps: self.sleeps.get(),
             batches: self.batches.get(),
+            sent: self.sent.get(),
         }
     }
 }
@@ -224,6 +275,7 @@ mod tests {
             cell.drop_tx(DropReason::RingFull, 2);
             cell.drop_rx(DropReason::Runt, 1, 10);
         }
+        assert_eq!(align_of::<WorkerStats>() % 128, 0);
         assert!(stats.cell(3).is_none());
         let totals = stats.totals();
         assert_eq!((totals.rx_packets, totals.dropped()), (30, 9));

@@ -9,9 +9,9 @@ use macvlan::fib::{Decisions, Members, Output, Target};
 use super::batch::{BATCH, Batch, Claim};
 use super::counters::{Cell, WorkerStats};
 use super::deliver::Delivery;
-use super::plan::{Plan, Poll, Segment};
+use super::plan::{Endpoint, Plan, Poll, Segment};
 use super::sort::Sorter;
-use crate::dpdk::{BURST, Burst, Lcore, Mbuf};
+use crate::dpdk::{BURST, Burst, Lcore, Mbuf, clock};
 
 /// A worker's scratch space and its right to transmit.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) struct Forwarder {
     /// are left.
     copies: usize,
     budget: usize,
+    /// When the clock was looked at last, in TSC ticks.
+    now: u64,
 }
 
 /// Where the frames of a batch came from.
@@ -52,15 +54,51 @@ impl Forwarder {
             postponed: Vec::with_capacity(BATCH),
             copies: 0,
             budget: 0,
+            now: clock::ticks(),
         }
     }
 
-    /// Serves `poll` once. Returns the frames moved.
+    /// When the clock was looked at last, in TSC ticks.
+    #[inline]
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Looks at the clock. Returns the TSC ticks since the last look.
+    #[inline]
+    pub(super) fn lap(&mut self) -> u64 {
+        let last = std::mem::replace(&mut self.now, clock::ticks());
+        self.now.saturating_sub(last)
+    }
+
+    /// Serves `poll` once. Returns the frames moved; what passed since the last
+    /// look at the clock is their port's, if there were any.
     #[inline]
     pub(super) fn turn(&mut self, plan: &Plan, poll: &Poll, stats: &WorkerStats) -> usize {
         let Some(segment) = plan.segment(poll.segment) else { return 0 };
         let Some(from) = segment.endpoint(poll.ingress) else { return 0 };
-        let received = from.port.rx(poll.queue, &mut self.burst);
+        let moved = self.serve(plan, segment, from, poll, stats);
+        if moved > 0 {
+            let ticks = self.lap();
+            if let Some(cell) = from.port.stats.cell(self.lcore.index()) {
+                cell.busy.add(ticks);
+            }
+            stats.busy.add(ticks);
+            stats.frames.add(moved as u64);
+        }
+        moved
+    }
+
+    #[inline]
+    fn serve(
+        &mut self,
+        plan: &Plan,
+        segment: &Segment,
+        from: &Endpoint,
+        poll: &Poll,
+        stats: &WorkerStats,
+    ) -> usize {
+        let received = from.port.rx(&self.lcore, poll.queue, &mut self.burst);
         let is_wire = poll.ingress == Output::WIRE;
         self.copies = poll.copies;
         if received == 0 {
@@ -81,7 +119,7 @@ impl Forwarder {
             && self.batch.has_room()
             && self.diverted.len() <= diverted
         {
-            last = from.port.rx(poll.queue, &mut self.burst);
+            last = from.port.rx(&self.lcore, poll.queue, &mut self.burst);
             self.admit(segment, from.max_frame, cell, is_wire);
             total += last;
         }
@@ -123,7 +161,7 @@ impl Forwarder {
     /// Sends every frame of the batch where its verdict says.
     #[inline]
     fn sort(&mut self, from: Source<'_>) {
-        if !self.sort_sole(from.segment) {
+        if !self.sort_sole(from) {
             self.sort_each(from);
         }
         self.deliver(from);
@@ -135,13 +173,20 @@ impl Forwarder {
     /// A batch of which each frame goes to one output, as most do. `false`: it is
     /// none of those.
     #[inline]
-    fn sort_sole(&mut self, segment: &Segment) -> bool {
-        let Self { batch, decisions, sorter, .. } = self;
-        if segment.fib.has_sources() {
+    fn sort_sole(&mut self, from: Source<'_>) -> bool {
+        let Self { lcore, burst, batch, decisions, sorter, .. } = self;
+        if from.segment.fib.has_sources() {
             return false;
         }
-        let Some(outputs) = decisions.outputs(batch.len()) else { return false };
-        sorter.add_all(outputs.zip(batch.indices().map(Claim::sole)));
+        let frames = batch.len();
+        if let Some(output) = decisions.sole_output(frames) {
+            hand_over(lcore, burst, batch, from, output, Claim::all(frames));
+            return true;
+        }
+        let Some(outputs) = decisions.outputs(frames) else { return false };
+        for (output, index) in outputs.zip(batch.indices()) {
+            sorter.add(output, Claim::sole(index));
+        }
         true
     }
 
@@ -369,6 +414,14 @@ impl Forwarder {
         }
     }
 
+    /// Lets other workers receive from what this one polled by `plan`.
+    pub(super) fn let_go(&self, plan: &Plan) {
+        for poll in plan.polls(self.lcore.index()) {
+            let from = plan.segment(poll.segment).and_then(|it| it.endpoint(poll.ingress));
+            from.into_iter().for_each(|from| from.port.let_go(&self.lcore, poll.queue));
+        }
+    }
+
     /// Empties the broadcast queues of a lower at the end of the switch. What
     /// another worker is emptying is left to it: it, too, ends with this.
     pub(super) fn finish(&mut self, plan: &Plan, poll: &Poll, stats: &WorkerStats) {
@@ -389,18 +442,30 @@ impl Forwarder {
     #[inline]
     fn deliver(&mut self, from: Source<'_>) {
         let Self { lcore, burst, batch, sorter, .. } = self;
-        sorter.groups(|output, claims| {
-            // A verdict names no output that its segment does not have.
-            let Some(to) = from.segment.endpoint(output) else { return };
-            let Some(cell) = to.port.stats.cell(lcore.index()) else { return };
-            let sender = (output == Output::WIRE).then_some(from.cell);
-            let is_local = from.ingress != Output::WIRE;
-            let max_copy = if is_local { to.max_frame } else { to.max_delivered };
-            let mut delivery = Delivery { lcore, burst, batch, to, cell, sender, max_copy };
-            for chunk in claims.chunks(BURST) {
-                delivery.chunk(chunk);
-            }
-            from.stats.batches.add(1);
-        });
+        sorter.groups(|output, claims| hand_over(lcore, burst, batch, from, output, claims));
     }
+}
+
+/// Delivers what an output claims, in bursts.
+#[inline]
+fn hand_over(
+    lcore: &Lcore,
+    burst: &mut Burst,
+    batch: &mut Batch,
+    from: Source<'_>,
+    output: Output,
+    claims: &[Claim],
+) {
+    // A verdict names no output that its segment does not have.
+    let Some(to) = from.segment.endpoint(output) else { return };
+    let Some(cell) = to.port.stats.cell(lcore.index()) else { return };
+    let sender = (output == Output::WIRE).then_some(from.cell);
+    let is_local = from.ingress != Output::WIRE;
+    let max_copy = if is_local { to.max_frame } else { to.max_delivered };
+    let mut delivery = Delivery { lcore, burst, batch, to, cell, sender, max_copy };
+    for chunk in claims.chunks(BURST) {
+        delivery.chunk(chunk);
+        from.stats.batches.add(1);
+    }
+    from.stats.sent.add(claims.len() as u64);
 }

@@ -5,7 +5,7 @@
 //! looked at again by a timer. The policy is the one place of the loop that may
 //! make system calls.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl Waker {
 
     /// Ends [`Waker::watch`]. A descriptor that a guest also holds stays
     /// watched when only our copy is closed.
-    pub fn forget(&self, fd: &OwnedFd) {
+    pub fn forget(&self, fd: impl AsFd) {
         _ = self.epoll.delete(fd);
     }
 

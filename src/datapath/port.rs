@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crossbeam::queue::ArrayQueue;
 
 use super::counters::PortStats;
-use crate::dpdk::{Burst, EthPort, Mbuf, Pool, RingPair, VhostPort};
+use crate::dpdk::{Burst, EthPort, Lcore, Mbuf, Pool, RingPair, VhostPort};
 
 /// The kinds of device frames go in and out of.
 #[derive(Debug)]
@@ -70,15 +70,22 @@ impl Port {
 
     /// Receives behind the frames already in `burst`; returns how many.
     #[inline]
-    pub(super) fn rx(&self, queue: u16, burst: &mut Burst) -> usize {
+    pub(super) fn rx(&self, lcore: &Lcore, queue: u16, burst: &mut Burst) -> usize {
         if !self.injected.is_empty() {
             return self.rx_injected(burst);
         }
         match &self.device {
             Device::Vhost(port) => port.rx(burst),
-            Device::Eth(port) => port.rx(queue, burst),
-            Device::Ring(ring) => ring.port().rx(queue, burst),
+            Device::Eth(port) => port.poll(lcore, queue, burst),
+            Device::Ring(ring) => ring.port().poll(lcore, queue, burst),
             Device::Vlan(_) => 0,
+        }
+    }
+
+    /// Lets another worker receive from the queue.
+    pub(super) fn let_go(&self, lcore: &Lcore, queue: u16) {
+        if let Some(port) = self.eth() {
+            port.let_go(lcore, queue);
         }
     }
 

@@ -14,7 +14,7 @@ use super::counters::WorkerStats;
 use super::forward::Forwarder;
 use super::idle::{Idle, IdlePolicy, Waker};
 use super::plan::Plan;
-use crate::dpdk::{DpdkError, Lcore, clock};
+use crate::dpdk::{DpdkError, Lcore};
 
 /// What control and all workers share.
 #[derive(Debug, Default)]
@@ -99,27 +99,27 @@ pub enum WorkerError {
 fn run(lcore: Lcore, mut idle: Idle, shared: &Shared, stats: &WorkerStats) {
     let worker = lcore.index();
     let mut cache = Cache::new(&shared.plan);
+    // Held by control, too, until it is no longer held here: it never ends here.
+    let mut plan = Arc::clone(cache.load());
     let mut forwarder = Forwarder::new(lcore);
-    let mut now = clock::ticks();
     while !shared.stop.load(Ordering::Relaxed) {
-        let plan = cache.load();
+        let next = cache.load();
+        if !Arc::ptr_eq(next, &plan) {
+            forwarder.let_go(&plan);
+            plan = Arc::clone(next);
+        }
         let mut frames = 0;
         for poll in plan.polls(worker) {
-            frames += forwarder.turn(plan, poll, stats);
+            frames += forwarder.turn(&plan, poll, stats);
         }
-        let start = std::mem::replace(&mut now, clock::ticks());
-        idle.after(frames > 0, now, plan, worker, stats);
+        idle.after(frames > 0, forwarder.now(), &plan, worker, stats);
         stats.turns.add(1);
-        if frames > 0 {
-            stats.frames.add(frames as u64);
-            stats.busy.add(now.saturating_sub(start));
-        } else {
-            now = clock::ticks();
-            stats.idle.add(now.saturating_sub(start));
+        if frames == 0 {
+            stats.idle.add(forwarder.lap());
         }
     }
-    let plan = cache.load();
     for poll in plan.polls(worker) {
-        forwarder.finish(plan, poll, stats);
+        forwarder.finish(&plan, poll, stats);
     }
+    forwarder.let_go(&plan);
 }

@@ -2,14 +2,14 @@
 //!
 //! Owns the device from attach to removal. Created and closed by control;
 //! workers receive and transmit. Queues have one user at a time: a receive
-//! queue by a flag, a transmit queue by the worker's number, or by a spin lock
+//! queue until that lets go of it, a transmit queue by the worker's number, or by a spin lock
 //! where the device has fewer queues than there are workers. What it hears is
 //! set in `rx_mode.rs`, its link is watched in `link.rs`.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_int};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::utils::CachePadded;
@@ -61,6 +61,44 @@ pub struct EthInfo {
     pub tx_queues: u16,
 }
 
+/// Who receives from a queue: nobody (0), a worker (its number and 1), or
+/// somebody for a moment. A locked instruction per burst would cost a worker more
+/// than a look at its table does: it waits until all earlier stores are done.
+#[derive(Debug, Default)]
+struct Owner(AtomicU32);
+
+impl Owner {
+    const NOBODY: u32 = 0;
+    const SOMEBODY: u32 = u32::MAX;
+
+    fn of(lcore: &Lcore) -> u32 {
+        u32::from(lcore.index()) + 1
+    }
+
+    /// The queue is the caller's, now if not before.
+    #[inline]
+    fn is_or_becomes(&self, lcore: &Lcore) -> bool {
+        // No other thread has the number, so nobody else can have written it.
+        self.0.load(Ordering::Relaxed) == Self::of(lcore) || self.claim(Self::of(lcore))
+    }
+
+    #[cold]
+    fn claim(&self, owner: u32) -> bool {
+        let free = self.0.load(Ordering::Relaxed) == Self::NOBODY;
+        free && self
+            .0
+            .compare_exchange(Self::NOBODY, owner, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// If it was `owner`'s, it is nobody's now.
+    fn let_go(&self, owner: u32) {
+        if self.0.load(Ordering::Relaxed) == owner {
+            self.0.store(Self::NOBODY, Ordering::Release);
+        }
+    }
+}
+
 /// A started device.
 #[derive(Debug)]
 pub struct EthPort {
@@ -68,8 +106,8 @@ pub struct EthPort {
     device: *mut sys::rte_device,
     info: EthInfo,
     wake: Vec<OwnedFd>,
-    /// Busy flags of the receive queues.
-    rx: Box<[CachePadded<AtomicBool>]>,
+    /// Who receives from each queue.
+    rx: Box<[CachePadded<Owner>]>,
     /// Locks of the transmit queues; taken only where workers share one.
     tx: Box<[CachePadded<AtomicBool>]>,
     shared_tx: bool,
@@ -225,10 +263,8 @@ impl EthPort {
         }
         self.info =
             EthInfo { name: name_of(id), driver, address: self.address()?, rx_queues, tx_queues };
-        let flags =
-            |count: u16| (0..count).map(|_| CachePadded::new(AtomicBool::new(false))).collect();
-        self.rx = flags(rx_queues);
-        self.tx = flags(tx_queues);
+        self.rx = (0..rx_queues).map(|_| CachePadded::default()).collect();
+        self.tx = (0..tx_queues).map(|_| CachePadded::default()).collect();
         self.shared_tx = tx_queues < options.users;
         Ok(())
     }
@@ -267,23 +303,49 @@ impl EthPort {
         &self.pool
     }
 
-    /// Receives behind the frames already in `burst`; returns how many. A queue
-    /// that another worker is just leaving yields nothing.
+    /// Receives as a worker, behind the frames already in `burst`; returns how
+    /// many. The queue is this worker's until it lets go of it; another's
+    /// yields nothing.
     #[inline]
-    pub fn rx(&self, queue: u16, burst: &mut Burst) -> usize {
-        let Some(busy) = self.rx.get(usize::from(queue)) else { return 0 };
-        if busy.swap(true, Ordering::Acquire) {
+    pub fn poll(&self, lcore: &Lcore, queue: u16, burst: &mut Burst) -> usize {
+        let Some(owner) = self.rx.get(usize::from(queue)) else { return 0 };
+        if !owner.is_or_becomes(lcore) {
             return 0;
         }
+        // SAFETY: the queue exists and this thread is its owner.
+        unsafe { self.receive(queue, burst) }
+    }
+
+    /// Lets another worker poll the queue.
+    pub fn let_go(&self, lcore: &Lcore, queue: u16) {
+        if let Some(owner) = self.rx.get(usize::from(queue)) {
+            owner.let_go(Owner::of(lcore));
+        }
+    }
+
+    /// Receives once, as anybody, behind the frames already in `burst`; returns
+    /// how many. A queue that somebody else has yields nothing.
+    pub fn rx(&self, queue: u16, burst: &mut Burst) -> usize {
+        let Some(owner) = self.rx.get(usize::from(queue)) else { return 0 };
+        if !owner.claim(Owner::SOMEBODY) {
+            return 0;
+        }
+        // SAFETY: the queue exists and nobody else got that claim.
+        let received = unsafe { self.receive(queue, burst) };
+        owner.let_go(Owner::SOMEBODY);
+        received
+    }
+
+    /// # Safety
+    /// The queue exists, and the caller is its only user now.
+    #[inline]
+    unsafe fn receive(&self, queue: u16, burst: &mut Burst) -> usize {
         if let Some(trigger) = self.trigger {
             trigger.pull();
         }
-        // SAFETY: the queue exists and the flag makes this its only user; the
-        // burst gives room for as many handles as it says.
-        let received =
-            burst.fill(|place, room| unsafe { sys::mv_rx_burst(self.id, queue, place, room) });
-        busy.store(false, Ordering::Release);
-        received
+        // SAFETY: as the caller says; the burst gives room for as many handles
+        // as it says.
+        burst.fill(|place, room| unsafe { sys::mv_rx_burst(self.id, queue, place, room) })
     }
 
     /// Transmits from the front of `burst` what the device takes; the rest

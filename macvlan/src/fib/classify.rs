@@ -40,6 +40,17 @@ impl Decisions {
         self.to.get(usize::from(frame)).copied().unwrap_or_default().target()
     }
 
+    /// The output of all of the first so many frames, if it is the same.
+    #[inline]
+    #[must_use]
+    pub fn sole_output(&self, frames: usize) -> Option<Output> {
+        let to = self.to.get(..frames)?;
+        let first = *to.first()?;
+        // Looks at all of them: no branch, so that many are compared at once.
+        let others = to.iter().fold(false, |others, to| others | (*to != first));
+        (!others && first.is_output()).then(|| first.as_output())
+    }
+
     /// The outputs of the first so many frames, if each of them goes to one.
     #[inline]
     #[must_use]
@@ -151,8 +162,16 @@ impl Fib {
     /// an external switch reflected.
     #[inline]
     fn by_destination(&self, ingress: &Ingress, heads: &[Head], to: &mut [Verdict]) {
-        let key = |head: &Head| if head.is_group() { head.src() } else { head.dst() };
         let mut values = [MISS; CHUNK];
+        if !has_groups(heads) {
+            let values = look_up(&self.table, heads, &mut values, |head| head.dst());
+            let hit = self.choice(ingress.hit);
+            for (&value, to) in values.iter().zip(to) {
+                *to = hit.get(usize::from(value)).copied().unwrap_or(ingress.miss);
+            }
+            return;
+        }
+        let key = |head: &Head| if head.is_group() { head.src() } else { head.dst() };
         let values = look_up(&self.table, heads, &mut values, key);
         let (hit, group_from) = (self.choice(ingress.hit), self.choice(ingress.group_from));
         for ((head, &value), to) in heads.iter().zip(values).zip(to) {
