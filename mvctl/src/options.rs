@@ -116,8 +116,13 @@ const HOST: &[(&str, &str)] =
     &[("add", "add"), ("set", "set"), ("change", "set"), ("delete", "del"), ("help", "help")];
 const FDB: &[(&str, &str)] =
     &[("add", "add"), ("append", "add"), ("delete", "del"), ("help", "help")];
-const SHOW: &[(&str, &str)] =
-    &[("show", "show"), ("lst", "show"), ("list", "show"), ("help", "help")];
+const WORKER: &[(&str, &str)] = &[
+    ("show", "show"),
+    ("lst", "show"),
+    ("list", "show"),
+    ("rebalance", "rebalance"),
+    ("help", "help"),
+];
 
 const OBJECTS: &[Object] = &[
     Object("link", SET, Some("show")),
@@ -128,7 +133,7 @@ const OBJECTS: &[Object] = &[
     Object("fdb", FDB, None),
     Object("announce", &[], None),
     Object("stats", &[("show", "show"), ("clear", "clear"), ("help", "help")], Some("show")),
-    Object("worker", SHOW, Some("show")),
+    Object("worker", WORKER, Some("show")),
     Object(
         "config",
         &[

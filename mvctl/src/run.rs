@@ -20,7 +20,7 @@ use crate::monitor;
 use crate::options::Options;
 use crate::proto::{
     Announced, ConfigApply, ConfigShow, ConfigText, Difference, Explanation, LinkShow, LowerShow,
-    Name, Nothing, PortStats, Request, Saved, Version, WorkerShow,
+    Name, Nothing, PortStats, Rebalanced, Request, Saved, Version, WorkerShow,
 };
 use crate::render::{self, Style, table};
 use crate::runtime_dir;
@@ -131,6 +131,10 @@ impl Session {
             Command::Workers => {
                 let workers: Vec<WorkerShow> = self.ask(&Request::WorkerShow(nothing))?;
                 Ok(shown(&workers, style, |workers| table::workers(workers)))
+            }
+            Command::Rebalance => {
+                let answer: Rebalanced = self.ask(&Request::WorkerRebalance(nothing))?;
+                Ok(shown(&answer, style, table::rebalanced))
             }
             Command::ConfigShow => {
                 let config: ConfigShow = self.ask(&Request::ConfigShow(nothing))?;

@@ -10,12 +10,12 @@ pub(super) const CORES: RangeInclusive<usize> = 0..=1023;
 const ADVICE: &str = "write cores and ranges such as \"1\" or \"2-5,8\", or \"auto\"";
 
 /// The cores of a list, in the order written; `None` for `auto`. The list is
-/// of cores, not a count. `control` may be in it only alone: on a machine with
-/// one core there is no other.
+/// of cores, not a count. That of the control thread may be in it: a small
+/// machine has no other.
 ///
 /// # Errors
 /// One sentence.
-pub fn parse_workers(text: &str, control: usize) -> Result<Option<Vec<usize>>, String> {
+pub fn parse_workers(text: &str) -> Result<Option<Vec<usize>>, String> {
     if text == "auto" {
         return Ok(None);
     }
@@ -29,12 +29,6 @@ pub fn parse_workers(text: &str, control: usize) -> Result<Option<Vec<usize>>, S
             }
             cores.push(core);
         }
-    }
-    if cores.len() > 1 && cores.contains(&control) {
-        return Err(format!(
-            "core list \"{text}\" has core {control}, which is the control thread's; \
-             leave it out or write another control"
-        ));
     }
     Ok(Some(cores))
 }
@@ -73,9 +67,9 @@ mod tests {
             ("0", vec![0]),
             ("1023", vec![1023]),
         ] {
-            assert_eq!(parse_workers(text, 0), Ok(Some(cores)), "{text}");
+            assert_eq!(parse_workers(text), Ok(Some(cores)), "{text}");
         }
-        assert_eq!(parse_workers("auto", 0), Ok(None));
+        assert_eq!(parse_workers("auto"), Ok(None));
     }
 
     #[test]
@@ -93,9 +87,8 @@ mod tests {
             ("1024", "over 1023"),
             ("1-18446744073709551615", "over 1023"),
             ("99999999999999999999999", "neither"),
-            ("0-1", "control thread's"),
         ] {
-            let error = parse_workers(text, 0).unwrap_err();
+            let error = parse_workers(text).unwrap_err();
             assert!(error.contains(needle), "{text}: {error}");
         }
     }

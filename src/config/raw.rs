@@ -110,6 +110,7 @@ pub(super) struct RawCores {
     #[schemars(range(min = 0, max = 1023), extend("default" = 0))]
     pub(super) control: Maybe<i64>,
     /// Cores of the workers, such as `"2-5,8"` (a list, not a count), or `"auto"`.
+    /// That of the control thread should not be among them.
     #[schemars(extend("default" = "auto"))]
     pub(super) workers: Maybe<String>,
     /// What a worker does when nothing moves: it sleeps (`auto`) or polls on (`spin`).

@@ -85,7 +85,7 @@ impl Source<'_> {
         let number = |core: &i64| rules::check_number("core", *core, cores::CORES);
         let control = self.value(raw.control.as_ref(), number)?.unwrap_or(0);
         let workers =
-            self.value(raw.workers.as_ref(), |text| cores::parse_workers(text, control))?.flatten();
+            self.value(raw.workers.as_ref(), |text| cores::parse_workers(text))?.flatten();
         let idle =
             self.value(raw.idle.as_ref(), |word| rules::parse_idle(word))?.unwrap_or(Idle::Auto);
         Ok(Cores { control, workers, idle })

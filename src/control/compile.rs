@@ -9,7 +9,7 @@ use macvlan::driver::Driver;
 use macvlan::fib::Output;
 use macvlan::rules::CompileError;
 
-use super::registry::{Link, Lower, Registry};
+use super::registry::{Link, Lower, Poller, Registry};
 use crate::datapath::{BroadcastQueue, Device, Endpoint, Plan, Poll, Port, Segment, Vlan};
 
 /// Frames a worker takes from one guest per turn: the same for all, so that a
@@ -59,26 +59,20 @@ pub(super) fn plan(
             queue_len: queue_len.unwrap_or(usize::MAX).min(BroadcastQueue::MOST),
         });
 
-        let mut poll = |worker: u16, ingress, port: &Port, queues: std::ops::Range<u16>, budget| {
-            if let Some(polls) = polls.get_mut(usize::from(worker)) {
-                let queues = queues.start..queues.end.min(port.rx_queues());
-                polls.extend(queues.map(|queue| Poll {
-                    segment,
-                    ingress,
-                    queue,
-                    budget,
-                    copies: COPIES,
-                }));
+        let mut poll = |poller: Poller, ingress, queue, budget| {
+            let worker = poller.now().map(usize::from);
+            if let Some(polls) = worker.and_then(|worker| polls.get_mut(worker)) {
+                polls.push(Poll { segment, ingress, queue, budget, copies: COPIES });
             }
         };
-        for worker in 0..workers {
-            poll(worker, Output::WIRE, &lower.port, worker..worker + 1, LOWER_BUDGET);
+        for (queue, &poller) in (0..).zip(&lower.queues) {
+            poll(poller, Output::WIRE, queue, LOWER_BUDGET);
         }
-        if let Some(host) = &lower.host {
-            poll(host.worker, Output::HOST, &host.port, 0..u16::MAX, LINK_BUDGET);
-        }
-        for (slot, (link, _)) in (0..).zip(&links) {
-            poll(link.worker, Output::link(slot), &link.port, 0..u16::MAX, LINK_BUDGET);
+        let host = lower.host.iter().map(|host| (Output::HOST, &host.port, host.poller));
+        let links = (0..).zip(&links);
+        let links = links.map(|(slot, (link, _))| (Output::link(slot), &link.port, link.poller));
+        for (ingress, port, poller) in host.chain(links) {
+            (0..port.rx_queues()).for_each(|queue| poll(poller, ingress, queue, LINK_BUDGET));
         }
     }
     Ok(Plan::new(segments, polls))

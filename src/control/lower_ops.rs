@@ -13,7 +13,7 @@ use mvctl::proto::{HostAdd, HostSet, LowerAdd, LowerSet, RpcError};
 use super::commit::refused;
 use super::filters::Filters;
 use super::interface;
-use super::registry::{Host, Lower};
+use super::registry::{Host, Lower, Poller};
 use super::transaction::{Hindrance, Transaction};
 use super::{Control, Outcome};
 use crate::config::{self, HostConfig, LowerConfig, LowerDevice, VlanProtocol};
@@ -295,7 +295,7 @@ impl Control {
         address: MacAddr,
     ) -> Result<Host, String> {
         let port = self.opener.host(lower, &config.device, mtu, address.bytes())?;
-        Ok(Host { config, port: Arc::new(port), worker: 0 })
+        Ok(Host { config, port: Arc::new(port), poller: Poller::at(0) })
     }
 
     fn open_lower(&self, change: &mut Transaction, config: LowerConfig) -> Result<Lower, String> {
@@ -340,6 +340,7 @@ impl Control {
         Ok(Lower {
             index,
             config,
+            queues: self.spread_queues(&opened.port),
             port: Arc::new(opened.port),
             carrier,
             host,
@@ -350,6 +351,12 @@ impl Control {
             reset: opened.reset,
             _demo: opened.demo,
         })
+    }
+
+    /// A worker for each receive queue, in turn.
+    fn spread_queues(&self, port: &Port) -> Vec<Poller> {
+        let workers = self.publisher.worker_count().max(1);
+        (0..port.rx_queues()).map(|queue| Poller::at(queue % workers)).collect()
     }
 
     /// The address of a lower that is a device: the config's, else the device's.

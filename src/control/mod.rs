@@ -14,6 +14,7 @@ mod filters;
 mod interface;
 mod inventory;
 mod link_ops;
+mod load;
 mod lower_ops;
 mod memory;
 mod monitor;
@@ -44,6 +45,7 @@ pub use sockets::clear_stale;
 pub use switch::{StartError, Summary, Switch};
 
 use crate::config::Config;
+use load::Loads;
 use monitor::Monitors;
 use ports::Opener;
 use publish::Publisher;
@@ -158,6 +160,7 @@ struct Control {
     pending: Vec<Pending>,
     monitors: Monitors,
     baseline: Baseline,
+    loads: Loads,
     stopping: bool,
 }
 
@@ -180,6 +183,7 @@ impl Control {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.publisher.retire();
+            self.end_moves();
             for pending in std::mem::take(&mut self.pending) {
                 self.serve(pending);
             }
@@ -189,6 +193,7 @@ impl Control {
             if Instant::now() >= next_carrier {
                 next_carrier = Instant::now() + CARRIER;
                 self.look_at_devices();
+                self.look_at_loads();
             }
         }
     }

@@ -20,6 +20,8 @@ const STALLED: Duration = Duration::from_secs(1);
 
 struct Retiring {
     plan: Arc<Plan>,
+    /// How many were published before it.
+    number: u64,
     since: Instant,
     warn_after: Duration,
     /// Turns of each worker when it was published: one that still has as many
@@ -43,6 +45,8 @@ struct Closing {
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
+    /// Of the current plan.
+    number: u64,
     retiring: VecDeque<Retiring>,
     closing: Vec<Closing>,
     /// Counters of ports that are gone.
@@ -54,6 +58,7 @@ impl Publisher {
         Self {
             shared,
             workers,
+            number: 0,
             retiring: VecDeque::new(),
             closing: Vec::new(),
             gone: Totals::default(),
@@ -64,13 +69,18 @@ impl Publisher {
         &self.workers
     }
 
-    /// The current plan.
-    pub(super) fn plan(&self) -> Arc<Plan> {
-        self.shared.plan.load_full()
-    }
-
     pub(super) fn worker_count(&self) -> u16 {
         u16::try_from(self.workers.len()).unwrap_or(u16::MAX)
+    }
+
+    /// How many plans were published before the current one.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// No worker goes by a plan that is older than this one.
+    pub(super) fn is_followed(&self, number: u64) -> bool {
+        self.retiring.front().is_none_or(|oldest| oldest.number >= number)
     }
 
     /// Plans that some worker may still read.
@@ -83,7 +93,9 @@ impl Publisher {
         let plan = self.shared.plan.swap(Arc::new(plan));
         let turns = self.workers.iter().map(|worker| worker.stats.totals().turns).collect();
         let since = Instant::now();
-        self.retiring.push_back(Retiring { plan, since, warn_after: STALLED, turns });
+        let (number, warn_after) = (self.number, STALLED);
+        self.number += 1;
+        self.retiring.push_back(Retiring { plan, number, since, warn_after, turns });
         // A sleeping worker holds the old plan.
         self.workers.iter().for_each(|worker| worker.waker.wake());
         self.retire();

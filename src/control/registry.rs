@@ -19,12 +19,34 @@ use crate::config::{Endpoint, HostConfig, LowerConfig, LowerDevice};
 use crate::datapath::{BroadcastQueue, Device, Port, PortStats, Waker, Worker};
 use crate::demo::wire::DemoHost;
 
+/// Who polls a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Poller {
+    /// The worker's number.
+    pub(super) worker: u16,
+    /// It does not poll it yet: the one before may still do.
+    pub(super) moving: bool,
+}
+
+impl Poller {
+    pub(super) const fn at(worker: u16) -> Self {
+        Self { worker, moving: false }
+    }
+
+    /// The worker, if it may poll already.
+    pub(super) fn now(self) -> Option<u16> {
+        (!self.moving).then_some(self.worker)
+    }
+}
+
 /// A lower's ports.
 pub(super) struct Lower {
     pub(super) index: Index,
     /// As it was started.
     pub(super) config: LowerConfig,
     pub(super) port: Arc<Port>,
+    /// Who polls each of its receive queues.
+    pub(super) queues: Vec<Poller>,
     /// Of a VLAN lower: the lower that carries its frames.
     pub(super) carrier: Option<Index>,
     pub(super) host: Option<Host>,
@@ -46,8 +68,7 @@ pub(super) struct Lower {
 pub(super) struct Host {
     pub(super) config: HostConfig,
     pub(super) port: Arc<Port>,
-    /// The worker that polls it.
-    pub(super) worker: u16,
+    pub(super) poller: Poller,
 }
 
 /// A link's port.
@@ -55,8 +76,7 @@ pub(super) struct Host {
 pub(super) struct Link {
     pub(super) endpoint: Endpoint,
     pub(super) port: Arc<Port>,
-    /// The worker that polls it.
-    pub(super) worker: u16,
+    pub(super) poller: Poller,
     /// Its address was drawn, not written.
     pub(super) random_address: bool,
     dirty: Arc<Dirty>,
@@ -108,8 +128,15 @@ impl Lower {
 impl Host {
     /// Lets its worker be woken by the device, where the device can do that.
     pub(super) fn watch_device(&self, workers: &[Worker]) {
-        if let Some(worker) = workers.get(usize::from(self.worker)) {
+        if let Some(worker) = workers.get(usize::from(self.poller.worker)) {
             watch_all(&worker.waker, &self.port);
+        }
+    }
+
+    /// Ends the watching, before its worker is another.
+    pub(super) fn unwatch_device(&self, workers: &[Worker]) {
+        if let Some(worker) = workers.get(usize::from(self.poller.worker)) {
+            self.port.wake_fds().for_each(|fd| worker.waker.forget(fd));
         }
     }
 }
@@ -119,7 +146,7 @@ impl Link {
         Self {
             endpoint,
             port: Arc::new(port),
-            worker,
+            poller: Poller::at(worker),
             random_address: false,
             dirty,
             watched: None,
@@ -138,7 +165,7 @@ impl Link {
         self.dirty.take();
         let Device::Vhost(port) = &self.port.device else { return false };
         let kick = port.wake_fd();
-        let waker = workers.get(usize::from(self.worker)).map(|worker| &worker.waker);
+        let waker = workers.get(usize::from(self.poller.worker)).map(|worker| &worker.waker);
         let same = match (&kick, &self.watched) {
             (Some(new), Some(old)) => Arc::ptr_eq(new, old),
             (None, None) => true,
@@ -176,16 +203,17 @@ impl Link {
 
     /// Lets the worker be woken by the device, where the device can do that.
     pub(super) fn watch_device(&self, workers: &[Worker]) {
-        if let Some(worker) = workers.get(usize::from(self.worker)) {
+        if let Some(worker) = workers.get(usize::from(self.poller.worker)) {
             watch_all(&worker.waker, &self.port);
         }
     }
 
-    /// Ends the watching, before the link goes.
+    /// Ends the watching, before the link goes or its worker is another.
     pub(super) fn unwatch(&mut self, workers: &[Worker]) {
-        let waker = workers.get(usize::from(self.worker)).map(|worker| &worker.waker);
-        if let (Some(waker), Some(old)) = (waker, self.watched.take()) {
-            waker.forget(&old);
+        let watched = self.watched.take();
+        if let Some(worker) = workers.get(usize::from(self.poller.worker)) {
+            watched.iter().for_each(|old| worker.waker.forget(old));
+            self.port.wake_fds().for_each(|fd| worker.waker.forget(fd));
         }
     }
 }
@@ -235,7 +263,7 @@ impl Registry {
 
     /// The worker with the fewest links: where the next one goes.
     pub(super) fn least_loaded(&self, workers: u16) -> u16 {
-        let load = |worker| self.links.values().filter(|link| link.worker == worker).count();
+        let load = |worker| self.links.values().filter(|link| link.poller.worker == worker).count();
         (0..workers).min_by_key(|&worker| load(worker)).unwrap_or(0)
     }
 

@@ -1,4 +1,4 @@
-//! What the switch says of itself: counters, workers, what would become of a
+//! What the switch says of itself: counters, what would become of a
 //! frame, which version it is.
 //!
 //! Called by control to answer requests; changes nothing but the baseline.
@@ -12,7 +12,6 @@ use macvlan::fib::Head;
 use macvlan::mac::MacAddr;
 use mvctl::proto::{
     Explain, Explanation, PortStats as Shown, Receiver, RpcError, Rule, StatsShow, Version,
-    WorkerShow,
 };
 
 use super::{Control, Outcome, show};
@@ -75,30 +74,6 @@ pub(super) fn stats(control: &Control, which: &StatsShow) -> Outcome<Vec<Shown>>
         Some(name) if shown.is_empty() => Err(RpcError::enodev(format!("there is no port {name}"))),
         _ => Ok(shown),
     }
-}
-
-/// The workers, by number.
-pub(super) fn workers(control: &Control) -> Vec<WorkerShow> {
-    let plan = control.publisher.plan();
-    let inventory = control.registry.inventory.load();
-    let show = |worker: &super::WorkerView| {
-        let totals = worker.stats.totals();
-        let mut ports: Vec<String> =
-            plan.sources(worker.index).map(|port| port.name.to_string()).collect();
-        ports.dedup();
-        WorkerShow {
-            worker: worker.index,
-            core: worker.core,
-            ports,
-            turns: totals.turns,
-            frames: totals.frames,
-            batches: totals.batches,
-            sleeps: totals.sleeps,
-            busy_ticks: totals.busy,
-            idle_ticks: totals.idle,
-        }
-    };
-    inventory.workers.iter().map(show).collect()
 }
 
 /// Which switch this is.

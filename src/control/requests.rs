@@ -292,7 +292,8 @@ impl Control {
                 self.clear_baseline();
                 Ok(Answer::of(MethodDone {}))
             }
-            Request::WorkerShow(_) => Ok(Answer::of(report::workers(self))),
+            Request::WorkerShow(_) => Ok(Answer::of(self.workers())),
+            Request::WorkerRebalance(_) => self.rebalance().map(Answer::of),
             Request::Explain(frame) => report::explain(self, frame).map(Answer::of),
             Request::Version(_) => Ok(Answer::of(report::version(self))),
             Request::Shutdown(_) => {

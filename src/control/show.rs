@@ -166,7 +166,7 @@ fn extra(facts: &driver::Link, link: &Link, totals: &Totals, lower: &Totals) -> 
     let extra = Extra {
         peer_connected: link.port.carrier(),
         connections: link.connections(),
-        worker: link.worker,
+        worker: link.poller.worker,
         addresses: texts(&facts.addresses),
         groups: texts(&facts.groups),
         spoof_check: facts.spoof_check,

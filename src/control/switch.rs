@@ -11,6 +11,7 @@ use std::time::Instant;
 use crossbeam::channel::unbounded;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::load::Loads;
 use super::monitor::Monitors;
 use super::ports::Opener;
 use super::publish::{Publisher, add};
@@ -112,6 +113,7 @@ impl Switch {
                 "EAL did not start: {error}. --log-level debug shows what it says"
             ))
         })?;
+        cores.remark();
         pin(cores.control);
         let pool = Pool::new("mvswitch", profile.buffers, profile.room);
         let pool = Arc::new(pool.map_err(|error| {
@@ -139,6 +141,7 @@ impl Switch {
             pending: Vec::new(),
             monitors: Monitors::default(),
             baseline: Baseline::default(),
+            loads: Loads::new(),
             stopping: false,
         };
         let inventory = control.registry.inventory.clone();
@@ -294,6 +297,17 @@ impl Cores {
             }
         }
         Ok(Self { control, workers })
+    }
+
+    /// What is allowed and seldom wanted.
+    fn remark(&self) {
+        let Self { control, workers } = self;
+        if workers.len() > 1 && workers.contains(control) {
+            tracing::warn!(
+                "core {control} has a worker and the control thread: changes are slow while that \
+                 worker polls. [cores] control = N gives it another core"
+            );
+        }
     }
 }
 

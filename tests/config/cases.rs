@@ -132,11 +132,6 @@ pub(crate) const CASES: &[Case] = &[
     case("core list 1,2,1", "[cores]\nworkers = §\"1,2,1\"\n", "core 1 twice"),
     case("core list 2000", "[cores]\nworkers = §\"2000\"\n", "core 2000 is over 1023"),
     case(
-        "control core among workers",
-        "[cores]\ncontrol = 2\nworkers = §\"1-3\"\n",
-        "has core 2, which is the control thread's",
-    ),
-    case(
         "unknown idle policy",
         "[cores]\nidle = §\"spinn\"\n",
         "unknown idle policy \"spinn\"; did you mean \"spin\"? Write one of \"auto\", \"spin\"",

@@ -27,6 +27,7 @@ mod objects;
 #[path = "../kernel/packets.rs"]
 mod packets;
 mod races;
+mod rebalance;
 mod reload;
 #[allow(dead_code, reason = "shared with tests/lowers, which needs more of it")]
 #[path = "../lowers/rig.rs"]

@@ -207,7 +207,11 @@ fn a_baseline_is_for_those_who_ask_for_it_and_not_for_prometheus() {
     let workers = switch.rpc("worker.show", json!({}));
     let worker = &workers[0];
     assert_eq!((workers.as_array().unwrap().len(), &worker["core"]), (1, &json!(1)));
-    assert_eq!(worker["ports"], json!(["lan0", "mv0", "mv1"]));
+    let polled: Vec<_> =
+        worker["ports"].as_array().unwrap().iter().map(|port| &port["port"]).collect();
+    assert_eq!(polled, ["lan0", "mv0", "mv1"]);
+    assert_eq!(worker["ports"][0]["queue"], 0);
+    assert!(worker["load"].as_f64().unwrap() > 0.0, "{worker}");
     let both = switch.port("mv0").received + switch.port("mv1").received;
     assert_eq!(worker["frames"], both, "{worker}");
     assert!(worker["batches"].as_u64().unwrap() > 0 && worker["turns"].as_u64().unwrap() > 0);

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Announce(Name),
     Stats(StatsShow),
     Workers,
+    /// Workers get other sources; which is printed.
+    Rebalance,
     ConfigShow,
     ConfigDiff {
         file: String,
@@ -135,7 +137,10 @@ fn asks_for(object: Object) -> Result<Command, Failure> {
         Object::Stats { command: StatsCommand::Clear } => {
             Ok(Command::Change(Request::StatsClear(Nothing {})))
         }
-        Object::Worker { command: WorkerCommand::Show } => Ok(Command::Workers),
+        Object::Worker { command } => Ok(match command {
+            WorkerCommand::Show => Command::Workers,
+            WorkerCommand::Rebalance => Command::Rebalance,
+        }),
         Object::Config { command } => Ok(match command {
             ConfigCommand::Show => Command::ConfigShow,
             ConfigCommand::Diff { file } => Command::ConfigDiff { file },
@@ -207,6 +212,7 @@ mod tests {
             ),
             ("stats clear", Command::Change(Request::StatsClear(Nothing {}))),
             ("w", Command::Workers),
+            ("worker rebalance", Command::Rebalance),
             ("config", Command::ConfigShow),
             ("config diff -", Command::ConfigDiff { file: "-".into() }),
             ("config apply x --dry-run", Command::ConfigApply { file: "x".into(), dry_run: true }),

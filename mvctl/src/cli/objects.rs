@@ -232,8 +232,10 @@ pub(super) enum StatsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WorkerCommand {
-    /// Show all workers
+    /// Show all workers: what they poll, and how busy they are with it
     Show,
+    /// Spread receive queues and links over the workers by their load of the last seconds
+    Rebalance,
 }
 
 #[derive(Debug, Subcommand)]

@@ -22,8 +22,9 @@ pub use params::{
 };
 pub use show::{
     Announced, BatchDone, Change, ConfigShow, Difference, Done, Drops, Event, Explanation, Extra,
-    InfoData, Keyed, LinkInfo, LinkShow, LowerExtra, LowerShow, MethodDone, Outcome, PortStats,
-    Receiver, Rule, RxStats, Saved, Stats64, Subscribed, TxStats, Version, WorkerShow,
+    InfoData, Keyed, LinkInfo, LinkShow, LowerExtra, LowerShow, MethodDone, Moved, Outcome,
+    PortStats, Rebalanced, Receiver, Rule, RxStats, Saved, Stats64, Subscribed, TxStats, Version,
+    WorkerPort, WorkerShow,
 };
 
 /// Who may call a method.
@@ -111,6 +112,7 @@ methods! {
     Read "stats.show" StatsShow(StatsShow) -> Vec<PortStats>, "Counters of the switch's ports, since the baseline.";
     Write "stats.clear-baseline" StatsClear(Nothing) -> MethodDone, "Makes now the baseline that stats.show counts from.";
     Read "worker.show" WorkerShow(Nothing) -> Vec<WorkerShow>, "The workers, and what they do with their time.";
+    Write "worker.rebalance" WorkerRebalance(Nothing) -> Rebalanced, "Spreads receive queues and links over the workers by what they have lately taken of them.";
     Read "monitor" Monitor(Nothing) -> Subscribed, "Sends every change from now on as a notification named event.";
     Read "explain" Explain(Explain) -> Explanation, "What would happen to a frame, and by which rules.";
     Read "version" Version(Nothing) -> Version, "Which switch this is.";

@@ -344,27 +344,73 @@ pub struct PortStats {
     pub drops: Vec<Drops>,
 }
 
-/// A worker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A worker. What is said to be lately is of the last two to four seconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerShow {
     /// Its number.
     pub worker: u16,
     /// The CPU it is pinned to.
     pub core: Option<usize>,
-    /// Lowers, hosts and links that it polls.
-    pub ports: Vec<String>,
+    /// What it polls.
+    pub ports: Vec<WorkerPort>,
+    /// Share of its time that frames have taken lately, in percent.
+    pub load: f64,
+    /// TSC ticks per frame received lately; null if there was none.
+    pub cycles_per_frame: Option<f64>,
+    /// Frames that an output got at once lately; null if none got any.
+    pub frames_per_batch: Option<f64>,
     /// Turns of its loop.
     pub turns: u64,
     /// Frames it received.
     pub frames: u64,
-    /// Groups of frames it handed to an output.
+    /// Frames it handed to outputs, copies included, whether these took them or not.
+    pub sent: u64,
+    /// Groups in which it handed them over.
     pub batches: u64,
     /// Times it went to sleep.
     pub sleeps: u64,
-    /// TSC ticks of turns that received frames.
+    /// TSC ticks spent on frames.
     pub busy_ticks: u64,
-    /// TSC ticks of turns that did not, asleep or awake.
+    /// TSC ticks of turns that found none, asleep or awake.
     pub idle_ticks: u64,
+}
+
+/// A queue that a worker polls, or all of a port's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkerPort {
+    /// Name of the lower or link; a host's is `host@LOWER`.
+    pub port: String,
+    /// Of a lower: the receive queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u16>,
+    /// Share of the worker's time that frames received here have taken lately, in
+    /// percent. Queues of one lower at one worker share equally.
+    pub load: f64,
+}
+
+/// The answer to `worker.rebalance`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rebalanced {
+    /// What goes to another worker; empty if that would not help.
+    pub moved: Vec<Moved>,
+    /// Load of each worker before, in percent.
+    pub before: Vec<f64>,
+    /// The same as it should be afterwards.
+    pub after: Vec<f64>,
+}
+
+/// A queue, or all of a port's, that another worker polls from now on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Moved {
+    /// Name of the lower or link; a host's is `host@LOWER`.
+    pub port: String,
+    /// Of a lower: the receive queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u16>,
+    /// Worker that polled it.
+    pub from: u16,
+    /// Worker that polls it.
+    pub to: u16,
 }
 
 /// The answer to `monitor`.

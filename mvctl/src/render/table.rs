@@ -1,7 +1,10 @@
 //! What `ip` does not have: ports' counters, workers, differences of configs,
 //! what becomes of a frame, versions.
 
-use crate::proto::{Change, Difference, Drops, Explanation, Keyed, PortStats, Version, WorkerShow};
+use crate::proto::{
+    Change, Difference, Drops, Explanation, Keyed, Moved, PortStats, Rebalanced, Version,
+    WorkerPort, WorkerShow,
+};
 
 /// Columns as wide as they must be: the first to the left, numbers to the right.
 fn columns(head: &[&str], rows: &[Vec<String>]) -> Vec<String> {
@@ -58,32 +61,63 @@ pub(crate) fn ports(ports: &[PortStats]) -> String {
     ended(&shown)
 }
 
-/// Workers: how busy, how full their batches, which ports.
+/// Workers: how busy, how full their batches; under each what it polls.
 pub(crate) fn workers(workers: &[WorkerShow]) -> String {
     let head =
-        ["worker", "core", "busy", "turns", "frames", "batches", "frames/batch", "sleeps", "ports"];
+        ["worker", "core", "load", "cycles/frame", "frames/batch", "turns", "frames", "sleeps"];
+    let known = |number: Option<f64>| number.map_or("-".to_owned(), |it| format!("{it:.1}"));
     let row = |worker: &WorkerShow| {
-        let core = worker.core.map_or("-".to_owned(), |core| core.to_string());
-        let ticks = worker.busy_ticks.saturating_add(worker.idle_ticks);
         vec![
             worker.worker.to_string(),
-            core,
-            format!("{:.1}%", ratio(worker.busy_ticks, ticks) * 100.0),
+            worker.core.map_or("-".to_owned(), |core| core.to_string()),
+            percent(worker.load),
+            known(worker.cycles_per_frame),
+            known(worker.frames_per_batch),
             worker.turns.to_string(),
             worker.frames.to_string(),
-            worker.batches.to_string(),
-            format!("{:.1}", ratio(worker.frames, worker.batches)),
             worker.sleeps.to_string(),
-            super::list(&worker.ports),
         ]
     };
-    ended(&columns(&head, &workers.iter().map(row).collect::<Vec<_>>()))
+    let rows: Vec<Vec<String>> = workers.iter().map(row).collect();
+    let mut lines = columns(&head, &rows).into_iter();
+    let mut shown: Vec<String> = lines.by_ref().take(1).collect();
+    for (line, worker) in lines.zip(workers) {
+        shown.push(line);
+        let (busy, idle): (Vec<_>, Vec<_>) =
+            worker.ports.iter().partition(|port| port.load >= 0.05);
+        let name = |port: &&WorkerPort| queue(&port.port, port.queue);
+        shown.extend(busy.iter().map(|port| format!("    {} {}", name(port), percent(port.load))));
+        if !idle.is_empty() {
+            let names: Vec<String> = idle.iter().map(name).collect();
+            shown.push(format!("    idle: {}", names.join(", ")));
+        }
+    }
+    ended(&shown)
 }
 
-/// For people: precise enough.
-#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+/// What went from worker to worker, and what that does to them.
+pub(crate) fn rebalanced(answer: &Rebalanced) -> String {
+    let moved = answer.moved.iter().map(|Moved { port, queue: number, from, to }| {
+        format!("{}: worker {from} -> {to}", queue(port, *number))
+    });
+    let mut lines: Vec<String> = moved.collect();
+    if lines.is_empty() {
+        lines.push("nothing is moved: that would not relieve the busiest worker".to_owned());
+    } else {
+        let loads = answer.before.iter().zip(&answer.after).enumerate();
+        lines.extend(loads.map(|(worker, (before, after))| {
+            format!("worker {worker}: load {} -> {}", percent(*before), percent(*after))
+        }));
+    }
+    ended(&lines)
+}
+
+fn queue(port: &str, queue: Option<u16>) -> String {
+    queue.map_or_else(|| port.to_owned(), |queue| format!("{port} queue {queue}"))
+}
+
+fn percent(share: f64) -> String {
+    format!("{share:.1}%")
 }
 
 /// What differs between the running state and a config file.
@@ -157,20 +191,37 @@ mod tests {
 
     #[test]
     fn workers_and_their_time() {
+        let port = |port: &str, queue, load| WorkerPort { port: port.into(), queue, load };
         let worker = WorkerShow {
-            frames: 30,
-            batches: 20,
-            busy_ticks: 1,
-            idle_ticks: 3,
-            ports: vec!["lan0".into(), "mv0".into()],
+            load: 25.0,
+            frames_per_batch: Some(1.5),
+            ports: vec![
+                port("lan0", Some(1), 0.0),
+                port("mv0", None, 25.0),
+                port("mv1", None, 0.01),
+            ],
             ..WorkerShow::default()
         };
         let text = workers(&[worker]);
-        assert!(
-            text.contains("25.0%") && text.contains(" 1.5 ") && text.ends_with("lan0 mv0\n"),
-            "{text}"
+        let ends = text.ends_with("\n    mv0 25.0%\n    idle: lan0 queue 1, mv1\n");
+        assert!(text.contains(" 25.0% ") && text.contains(" 1.5 ") && ends, "{text}");
+        assert!(workers(&[WorkerShow::default()]).contains(" 0.0%             -  "));
+    }
+
+    #[test]
+    fn what_went_from_worker_to_worker() {
+        let moved = |port: &str, queue| Moved { port: port.into(), queue, from: 0, to: 1 };
+        let answer = Rebalanced {
+            moved: vec![moved("mv0", None), moved("lan0", Some(3))],
+            before: vec![99.95, 0.0],
+            after: vec![50.0, 49.95],
+        };
+        assert_eq!(
+            rebalanced(&answer),
+            "mv0: worker 0 -> 1\nlan0 queue 3: worker 0 -> 1\n\
+             worker 0: load 100.0% -> 50.0%\nworker 1: load 0.0% -> 50.0%\n"
         );
-        assert!(workers(&[WorkerShow::default()]).contains("0.0%"));
+        assert!(rebalanced(&Rebalanced::default()).starts_with("nothing is moved"));
     }
 
     #[test]

@@ -87,8 +87,7 @@ impl Machine {
 
 /// The CPUs of a list as the kernel writes it: `0-3,8`.
 pub(super) fn cpu_list(text: &str) -> Vec<usize> {
-    // Nobody's control core: none is refused for it.
-    let mut cpus = config::parse_workers(text, usize::MAX).ok().flatten().unwrap_or_default();
+    let mut cpus = config::parse_workers(text).ok().flatten().unwrap_or_default();
     cpus.sort_unstable();
     cpus
 }
