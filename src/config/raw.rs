@@ -270,8 +270,9 @@ pub(super) struct RawLink {
     /// Frames it asks the lower's broadcast queue to hold.
     #[schemars(range(min = 0, max = u32::MAX), extend("default" = 1000))]
     pub(super) bcqueuelen: Maybe<i64>,
-    /// Members a group of its lower may have before it is queued, the same for all links of that
-    /// lower; left as it is unless given.
+    /// Members a multicast group of its lower may have before it is queued (broadcast always is), or
+    /// a negative number to queue nothing; the same for all links of that lower; left as it is unless
+    /// given.
     #[schemars(range(min = i32::MIN, max = i32::MAX))]
     pub(super) bclim: Maybe<i64>,
     /// Further MAC addresses.

@@ -60,7 +60,7 @@ class Mvswitch(Program):
             if scenario.addresses > 1:
                 lines.append(f"addresses = {json.dumps([mac(number, a) for a in range(1, scenario.addresses)])}")
             if scenario.unqueued:
-                lines.append(f"bclim = {len(links)}")
+                lines.append("bclim = -1")
         return "\n".join(lines) + "\n"
 
     def sample(self) -> Sample:
