@@ -12,6 +12,7 @@
 #   lowers      modes, filters, events, hosts and VLANs of the running switch
 #   guests      testpmd guests: accounts, restarts, crashes, churn
 #   namespace   a host in a network namespace behind a real lower device
+#   scale       a thousand links: start, memory, idling, throughput, the limit
 #   qemu        Linux guests under QEMU
 #   nic         the switch inside a QEMU guest, on an emulated NIC
 #   prometheus  /metrics, as promtool sees it
@@ -29,11 +30,11 @@ source scripts/install.sh
 LIMIT=900
 
 stages=("$@")
-((${#stages[@]})) || stages=(fast dpdk kernel control iproute2 live lowers guests namespace qemu nic prometheus bench run)
+((${#stages[@]})) || stages=(fast dpdk kernel control iproute2 live lowers guests namespace scale qemu nic prometheus bench run)
 for stage in "${stages[@]}"; do
     case $stage in
-        fast | dpdk | kernel | control | iproute2 | live | lowers | guests | namespace | qemu | nic | prometheus | bench | run) ;;
-        *) sed -n '2,23s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        fast | dpdk | kernel | control | iproute2 | live | lowers | guests | namespace | scale | qemu | nic | prometheus | bench | run) ;;
+        *) sed -n '2,24s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
 done
 
@@ -62,7 +63,7 @@ command_of() {
     case $1 in
         fast) echo scripts/check.sh ;;
         control) echo "black_box build start control commands doctor import" ;;
-        dpdk | kernel | iproute2 | live | lowers | guests | namespace | prometheus | bench) echo "black_box $1" ;;
+        dpdk | kernel | iproute2 | live | lowers | guests | namespace | scale | prometheus | bench) echo "black_box $1" ;;
         qemu) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box qemu" ;;
         nic) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL-standard' standard && black_box nic" ;;
         run) echo scripts/run.sh --once ;;

@@ -82,9 +82,7 @@ impl Control {
         let Some(facts) = self.registry.driver().link(link).filter(|link| link.up) else { return };
         let Some(link) = self.registry.links.get(&link) else { return };
         announce(&link.port, &self.opener.pool, facts.own_addresses());
-        if let Some(worker) = self.publisher.workers().get(usize::from(link.poller.worker)) {
-            worker.waker.wake();
-        }
+        link.rouse(self.publisher.workers());
     }
 }
 

@@ -22,6 +22,10 @@ const QUEUED: u32 = 4;
 /// Bytes around the payload: Ethernet header and up to two VLAN tags.
 const OVERHEAD: u16 = 22;
 
+/// What librte_vhost takes for a guest with queues of 1,024, in KiB: 40 bytes per
+/// descriptor of two queues, and the rest of its device.
+const GUEST_KB: usize = 96;
+
 /// What EAL needs for itself, in MiB.
 const EAL_MB: u32 = 48;
 
@@ -83,7 +87,9 @@ impl Profile {
         let others = SPARE + queues * (per_queue + 2 * Pool::CACHE);
         let buffers = others + others.div_ceil(QUEUED - 1);
         let bytes = u64::from(buffers) * Pool::bytes_per_buffer(room);
-        let needed = u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).saturating_add(EAL_MB);
+        let guests = u64::try_from((config.links.len() - links) * GUEST_KB).unwrap_or(u64::MAX);
+        let megabytes = bytes.saturating_add(guests.saturating_mul(1024)).div_ceil(MIB);
+        let needed = u32::try_from(megabytes).unwrap_or(u32::MAX).saturating_add(EAL_MB);
         let megabytes = config.eal.memory_mb.unwrap_or_else(|| needed.next_multiple_of(2).max(128));
         if megabytes < needed {
             return Err(format!(
@@ -154,6 +160,11 @@ mod tests {
         assert_eq!(memory(&format!("[eal]\nmemory = \"4k\"\n{demo}"), 4096), Ok(Memory::Small));
         let little = Profile::choose_with(&parse(&format!("[eal]\nmemory_mb = 16\n{demo}")), 1, 0);
         assert!(little.unwrap_err().contains("too little"));
+        // A thousand guests with long queues find room, too.
+        let link = |number| format!("[[macvlan]]\nname = \"mv{number}\"\nlink = \"a\"\n");
+        let many = demo.to_owned() + &(0..1000).map(link).collect::<String>();
+        let megabytes = |text: &str| Profile::choose_with(&parse(text), 1, 0).unwrap().megabytes;
+        assert!(megabytes(&many) >= megabytes(demo) + 32);
     }
 
     #[test]

@@ -176,6 +176,10 @@ fn cannot_open(kind: &str, name: &str, device: &str, error: &dpdk::DpdkError) ->
             "Run as root, or grant CAP_NET_ADMIN and CAP_NET_RAW"
         }
         nix::libc::EEXIST | nix::libc::EBUSY => "It is in use: name another device",
+        nix::libc::EMFILE => {
+            "Delete links that are not needed, or give links role client: a guest then takes one \
+             place instead of two"
+        }
         nix::libc::ENOMEM | nix::libc::ENOSPC => "Raise memory_mb in [eal], or use fewer devices",
         _ => "Check the driver's name, its arguments and that the interface exists",
     };

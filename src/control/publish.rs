@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use macvlan::drop::DropReason;
 use tracing::warn;
 
-use crate::datapath::{BroadcastQueue, Plan, Port, PortStats, Shared, Totals, Worker};
+use crate::datapath::{BroadcastQueue, Plan, Port, PortStats, Shared, Totals, WakeThread, Worker};
 
 /// A worker that holds a plan for longer than this is named in the log, again
 /// after twice the time, and so on.
@@ -47,6 +47,7 @@ pub(super) struct Publisher {
     workers: Vec<Worker>,
     /// Of the current plan.
     number: u64,
+    wake: WakeThread,
     retiring: VecDeque<Retiring>,
     closing: Vec<Closing>,
     /// Counters of ports that are gone.
@@ -54,11 +55,12 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(shared: Arc<Shared>, workers: Vec<Worker>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, workers: Vec<Worker>, wake: WakeThread) -> Self {
         Self {
             shared,
             workers,
             number: 0,
+            wake,
             retiring: VecDeque::new(),
             closing: Vec::new(),
             gone: Totals::default(),
@@ -90,6 +92,7 @@ impl Publisher {
 
     /// Makes `plan` the current one.
     pub(super) fn publish(&mut self, plan: Plan) {
+        self.wake.follow(&plan);
         let plan = self.shared.plan.swap(Arc::new(plan));
         let turns = self.workers.iter().map(|worker| worker.stats.totals().turns).collect();
         let since = Instant::now();

@@ -4,7 +4,7 @@
 //! driver's state, what frames move through is here, under the same numbers.
 //! Changed by operations and events only; plans and inventories are made from it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -176,16 +176,25 @@ impl Link {
                 waker.forget(old);
             }
             if let Some(new) = kick.as_ref().filter(|_| !same) {
-                watch(waker, &self.port.name, new);
+                told(&self.port.name, waker.watch_guest(new, port.number()));
             }
-            // What came before the descriptor was watched is found by polling,
-            // and whether the guest will kick at all may have changed.
-            waker.wake();
+            // Last: what came before the descriptor was watched is found by
+            // polling, and whether the guest will kick at all may have changed.
+            waker.rouse(port.number());
         }
         self.watched = kick;
         // Whoever only replaced the descriptor neither came nor went.
         let guest = port.connected().then(|| port.connections());
         guest != std::mem::replace(&mut self.guest, guest)
+    }
+
+    /// Lets its worker look at it, asleep or not.
+    pub(super) fn rouse(&self, workers: &[Worker]) {
+        let Some(worker) = workers.get(usize::from(self.poller.worker)) else { return };
+        match &self.port.device {
+            Device::Vhost(port) => worker.waker.rouse(port.number()),
+            Device::Eth(_) | Device::Ring(_) | Device::Vlan(_) => worker.waker.wake(),
+        }
     }
 
     /// A guest was there when it was looked at last.
@@ -219,13 +228,13 @@ impl Link {
 }
 
 fn watch_all(waker: &Waker, port: &Port) {
-    port.wake_fds().for_each(|fd| watch(waker, &port.name, fd));
+    port.wake_fds().for_each(|fd| told(&port.name, waker.watch(fd)));
 }
 
 /// Without it the worker would sleep through this port's frames: worth an error
 /// in the log, and no reason to end.
-fn watch(waker: &Waker, name: &str, fd: impl AsFd) {
-    if let Err(error) = waker.watch(fd) {
+fn told(name: &str, watched: nix::Result<()>) {
+    if let Err(error) = watched {
         tracing::error!(port = %name, "the worker cannot be woken by it: {error}");
     }
 }

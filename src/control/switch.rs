@@ -21,7 +21,7 @@ use super::report::Baseline;
 use super::transaction::Transaction;
 use super::{Control, Handle, InventoryHandle, Profile, events, program, show};
 use crate::config::{Config, Endpoint, Idle, LinkConfig, LowerConfig, LowerDevice, is_pci};
-use crate::datapath::{IdlePolicy, QueueRoom, Shared, Totals, Worker, WorkerOptions};
+use crate::datapath::{IdlePolicy, QueueRoom, Shared, Totals, WakeThread, Worker, WorkerOptions};
 use crate::dpdk::{self, Eal, EalOptions, Pool};
 
 /// Workers chosen by `workers = "auto"` at most: enough for a try, and no more
@@ -128,14 +128,21 @@ impl Switch {
             messages: sender.clone(),
             queue_room: Arc::new(QueueRoom::new(profile.queued())),
         };
-        let workers = start_workers(&cores, config.cores.idle)?;
+        let (shared, workers) = start_workers(&cores, config.cores.idle)?;
+        let wake = match WakeThread::start(&workers) {
+            Ok(wake) => wake,
+            Err(error) => {
+                end_workers(&shared, workers);
+                return Err(StartError::Runtime(format!("the wake thread: {error}")));
+            }
+        };
         let (lowers, links) = (config.lowers.clone(), config.links.clone());
         let mut control = Control {
             file: OwnFile::of(&config),
             config,
             started: Instant::now(),
             registry: Registry::default(),
-            publisher: Publisher::new(workers.0, workers.1),
+            publisher: Publisher::new(shared, workers, wake),
             opener,
             messages,
             pending: Vec::new(),
@@ -323,13 +330,17 @@ fn start_workers(cores: &Cores, idle: Idle) -> Result<(Arc<Shared>, Vec<Worker>)
         match Worker::start(options, Arc::clone(&shared)) {
             Ok(worker) => workers.push(worker),
             Err(error) => {
-                shared.stop.store(true, Ordering::Relaxed);
-                workers.into_iter().for_each(Worker::join);
+                end_workers(&shared, workers);
                 return Err(StartError::Runtime(format!("worker {index} on core {core}: {error}")));
             }
         }
     }
     Ok((shared, workers))
+}
+
+fn end_workers(shared: &Shared, workers: Vec<Worker>) {
+    shared.stop.store(true, Ordering::Relaxed);
+    workers.into_iter().for_each(Worker::join);
 }
 
 fn pci_addresses(config: &Config) -> Vec<String> {

@@ -9,6 +9,7 @@
 //! table gives each a verdict, `sort` groups them by output, and `forward` hands
 //! each group over at once. Nothing outlives a turn.
 
+mod active;
 mod batch;
 mod broadcast;
 mod counters;
@@ -18,6 +19,7 @@ mod idle;
 mod plan;
 mod port;
 mod sort;
+mod wake;
 mod worker;
 
 pub use broadcast::{BroadcastQueue, QueueRoom};
@@ -25,4 +27,5 @@ pub use counters::{PortStats, Totals, WorkerStats, WorkerTotals};
 pub use idle::{IdlePolicy, Waker};
 pub use plan::{Endpoint, Plan, Poll, Segment, Vlan};
 pub use port::{Device, Port, VlanDevice};
+pub use wake::WakeThread;
 pub use worker::{Shared, Worker, WorkerError, WorkerOptions};

@@ -77,6 +77,10 @@ pub struct Poll {
     pub copies: usize,
 }
 
+/// Sources that a worker polls whether they are active or not: looking at so
+/// many takes less than a microsecond, and a kick takes longer than that.
+const FEW: usize = 32;
+
 /// What the workers do, until the next plan.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -105,9 +109,18 @@ impl Plan {
         self.segments.get(index)
     }
 
+    /// Whose queue that is.
+    pub(super) fn port(&self, poll: &Poll) -> Option<&Port> {
+        Some(&*self.segment(poll.segment)?.endpoint(poll.ingress)?.port)
+    }
+
     /// The ports that a worker receives from.
     pub fn sources(&self, worker: u16) -> impl Iterator<Item = &Port> {
-        let port = |poll: &Poll| Some(&*self.segment(poll.segment)?.endpoint(poll.ingress)?.port);
-        self.polls(worker).iter().filter_map(port)
+        self.polls(worker).iter().filter_map(|poll| self.port(poll))
+    }
+
+    /// A worker has so many sources that it stops polling those that are silent.
+    pub(super) fn has_many_sources(&self, worker: u16) -> bool {
+        self.polls(worker).len() > FEW
     }
 }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, Cache};
 
+use super::active::Active;
 use super::counters::WorkerStats;
 use super::forward::Forwarder;
 use super::idle::{Idle, IdlePolicy, Waker};
@@ -102,17 +103,24 @@ fn run(lcore: Lcore, mut idle: Idle, shared: &Shared, stats: &WorkerStats) {
     // Held by control, too, until it is no longer held here: it never ends here.
     let mut plan = Arc::clone(cache.load());
     let mut forwarder = Forwarder::new(lcore);
+    let mut active = Active::new();
     while !shared.stop.load(Ordering::Relaxed) {
         let next = cache.load();
         if !Arc::ptr_eq(next, &plan) {
             forwarder.let_go(&plan);
             plan = Arc::clone(next);
         }
+        active.follow(&plan, worker, idle.kicks(), forwarder.now());
         let mut frames = 0;
-        for poll in plan.polls(worker) {
-            frames += forwarder.turn(&plan, poll, stats);
+        for source in active.sources() {
+            let moved = forwarder.turn(&plan, &source.poll, stats);
+            if moved > 0 {
+                source.last = forwarder.now();
+                frames += moved;
+            }
         }
-        idle.after(frames > 0, forwarder.now(), &plan, worker, stats);
+        active.park_silent(&plan, idle.kicks(), forwarder.now());
+        idle.after(frames > 0, forwarder.now(), &plan, &active, stats);
         stats.turns.add(1);
         if frames == 0 {
             stats.idle.add(forwarder.lap());

@@ -23,6 +23,11 @@ impl Gate {
     /// Admits the caller until the pass is dropped, or says that the gate is closed.
     #[inline]
     pub(super) fn enter(&self) -> Option<Pass<'_>> {
+        // Most gates of a large switch are closed, and a look leaves the line
+        // where it is. Whoever comes in spite of it is turned back below.
+        if !self.is_open() {
+            return None;
+        }
         // Acquire: what the opener wrote (the device id) is visible inside.
         if self.0.fetch_add(1, Ordering::Acquire) & CLOSED != 0 {
             self.0.fetch_sub(1, Ordering::Release);

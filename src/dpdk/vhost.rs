@@ -51,6 +51,11 @@ const MASKED: &[u32] = &[
     34, // RING_PACKED: the library cannot tell whether frames wait in one
 ];
 
+/// Places in librte_vhost's table that sockets can have: its own pipe has one
+/// of 1,024. One that listens takes one, and another with its guest; one that
+/// connects takes one with its guest, which is kept for it.
+const PLACES: usize = 1023;
+
 /// Who creates the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -88,6 +93,8 @@ pub struct VhostPort {
 
 struct Shared {
     path: PathBuf,
+    role: Role,
+    number: u16,
     gates: [Gate; 2],
     /// The library's device id. Written before a gate opens, read inside it.
     vid: AtomicI32,
@@ -117,6 +124,7 @@ impl VhostPort {
     /// # Errors
     /// The call that failed, with DPDK's own words. Nothing stays registered.
     pub fn open(options: VhostOptions, pool: &Arc<Pool>) -> Result<Self, DpdkError> {
+        let number = claim_number(&ports())?;
         let key = options.path.as_os_str().as_bytes().to_vec();
         let path = CString::new(key.clone()).unwrap_or_default();
         let flags = sys::MV_VHOST_LINEARBUF
@@ -128,6 +136,8 @@ impl VhostPort {
         })?;
         let shared = Arc::new(Shared {
             path: options.path,
+            role: options.role,
+            number,
             gates: [const { Gate::closed() }; 2],
             vid: AtomicI32::new(-1),
             kicks: AtomicBool::new(false),
@@ -162,6 +172,12 @@ impl VhostPort {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared.path
+    }
+
+    /// Its number, which no other open socket has: 0 to 1,023.
+    #[must_use]
+    pub fn number(&self) -> u16 {
+        self.shared.number
     }
 
     /// A guest is connected and its driver is running.
@@ -218,7 +234,8 @@ impl VhostPort {
     }
 
     /// Asks the guest to kick when it sends, or to stop doing so. Returns true
-    /// if frames are waiting already, in which case no kick will come for them.
+    /// if frames are waiting already, in which case no kick will come for them,
+    /// or if the guest could not be asked.
     pub fn ask_for_kicks(&self, wanted: bool) -> bool {
         let [_, gate] = &self.shared.gates;
         let Some(_pass) = gate.enter() else { return false };
@@ -227,9 +244,13 @@ impl VhostPort {
         // queue that was disabled meanwhile.
         if self.shared.kicks.swap(wanted, Ordering::Relaxed) || wanted {
             // SAFETY: inside the gate the device exists.
-            _ = unsafe {
+            let code = unsafe {
                 sys::rte_vhost_enable_guest_notification(vid, FROM_GUEST, c_int::from(wanted))
             };
+            // The ring cannot be reached now, and a look would see it empty.
+            if wanted && code < 0 {
+                return true;
+            }
         }
         if !wanted {
             return false;
@@ -265,6 +286,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Places it has in the library's table.
+    fn places(&self) -> usize {
+        let connections = self.state().sockets.len();
+        match self.role {
+            Role::Server => 1 + connections,
+            Role::Client => connections.max(1),
+        }
+    }
+
     fn set_kick(&self, state: &mut State, kick: Option<Arc<OwnedFd>>) {
         state.kick = kick;
         self.polled.store(state.running && state.kick.is_none(), Ordering::Relaxed);
@@ -280,6 +310,23 @@ impl Shared {
 
 fn ports() -> MutexGuard<'static, BTreeMap<Vec<u8>, Arc<Shared>>> {
     PORTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number for one more socket, if the library has a place for it.
+fn claim_number(ports: &BTreeMap<Vec<u8>, Arc<Shared>>) -> Result<u16, DpdkError> {
+    let places: usize = ports.values().map(|port| port.places()).sum();
+    let mut taken = [false; PLACES];
+    for port in ports.values() {
+        if let Some(taken) = taken.get_mut(usize::from(port.number)) {
+            *taken = true;
+        }
+    }
+    let free = (0..).zip(taken).find(|(_, taken)| !taken);
+    free.filter(|_| places < PLACES).map(|(number, _)| number).ok_or_else(|| DpdkError {
+        call: "rte_vhost_driver_register",
+        errno: nix::libc::EMFILE,
+        said: Some(format!("librte_vhost's table of {PLACES} sockets and connections is full")),
+    })
 }
 
 fn port_of(vid: c_int) -> Option<Arc<Shared>> {
@@ -307,8 +354,19 @@ static OPERATIONS: Operations = Operations(sys::rte_vhost_device_ops {
 
 extern "C" fn new_connection(vid: c_int) -> c_int {
     let Some(port) = port_of(vid) else { return -1 };
+    // A client's place was kept.
+    let taken: usize = ports().values().map(|port| port.places()).sum();
+    if port.role == Role::Server && taken >= PLACES {
+        let path = port.path.display();
+        tracing::warn!(
+            "a guest of {path} was turned away: librte_vhost's table of {PLACES} sockets and \
+             connections is full. Delete links, or give them role client, which takes one place \
+             instead of two"
+        );
+        return -1;
+    }
     let mut state = port.state();
-    let mut connections = fds::connections(&port.path).into_iter();
+    let mut connections = fds::connections(&port.path, port.role == Role::Server).into_iter();
     let new = connections.find(|fd| state.sockets.iter().all(|(_, known)| known != fd));
     let Some(new) = new else { return -1 };
     // All guests share the thread that reads and answers.

@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of the harness")]
 
 mod hugepages;
+mod light;
 mod metrics;
 mod namespace;
 mod need;
@@ -20,6 +21,7 @@ mod testpmd;
 use std::time::{Duration, Instant};
 
 pub(crate) use hugepages::HugePages;
+pub(crate) use light::{Kicks, LightGuest};
 pub(crate) use metrics::{Metrics, PortCounters};
 pub(crate) use namespace::{Namespace, Veth};
 pub(crate) use need::{Need, have};

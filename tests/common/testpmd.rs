@@ -162,6 +162,11 @@ impl Testpmd {
         }
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Ends it as its user would.
     #[track_caller]
     pub(crate) fn quit(mut self) {

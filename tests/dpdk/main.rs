@@ -18,6 +18,7 @@ mod counters;
 mod devices;
 mod driver;
 mod idle;
+mod park;
 mod ports;
 mod switching;
 
@@ -121,6 +122,9 @@ const CASES: &[Case] = &[
     ),
     ("auto_idles_and_wakes_by_a_ring", idle::auto_idles_and_wakes_by_a_ring),
     ("auto_idles_and_wakes_by_a_guest", idle::auto_idles_and_wakes_by_a_guest),
+    ("a_kick_brings_a_parked_link_back", park::a_kick_brings_a_parked_link_back),
+    ("what_changes_brings_a_parked_link_back", park::what_changes_brings_a_parked_link_back),
+    ("no_frame_of_a_parked_link_stays_behind", park::no_frame_of_a_parked_link_stays_behind),
 ];
 
 fn main() -> ExitCode {

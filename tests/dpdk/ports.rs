@@ -121,8 +121,8 @@ pub(crate) fn worker_numbers_are_exclusive(_: &Bench) {
     Lcore::register(3, None).unwrap();
 }
 
-/// A listening port and a virtio-user device in the same process.
-pub(crate) fn vhost_pair(bench: &Bench, number: u8) -> (VhostPort, EthPort, Arc<AtomicU32>) {
+/// A listening port, and how often it has changed.
+pub(crate) fn open_socket(bench: &Bench, number: u8) -> (VhostPort, Arc<AtomicU32>) {
     let changes = Arc::new(AtomicU32::new(0));
     let path = bench.path(&format!("v{number}.sock"));
     let counted = Arc::clone(&changes);
@@ -130,6 +130,12 @@ pub(crate) fn vhost_pair(bench: &Bench, number: u8) -> (VhostPort, EthPort, Arc<
     let port = VhostPort::open(VhostOptions { path, role: Role::Server, changed }, &bench.pool);
     let port = port.unwrap();
     assert!(!port.connected());
+    (port, changes)
+}
+
+/// A listening port and a virtio-user device in the same process.
+pub(crate) fn vhost_pair(bench: &Bench, number: u8) -> (VhostPort, EthPort, Arc<AtomicU32>) {
+    let (port, changes) = open_socket(bench, number);
     let guest = attach_guest(bench, &port, number);
     (port, guest, changes)
 }
