@@ -40,12 +40,18 @@ fn what_the_machine_lacks_is_said_in_one_line() {
     let base = tempfile::tempdir().unwrap();
     let lower = |device: &str| format!("[[lower]]\nname = \"lan0\"\ndevice = \"{device}\"\n");
     let free_huge = HugePages::free();
+    // A card cannot be driven without; with them there is none at that place.
+    let pci = if free_huge == 0 {
+        ["PCI device", "nr_hugepages"]
+    } else {
+        ["cannot open 0000:ff:1f.7", "No such device"]
+    };
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
     for (config, code, needles) in [
         (lower("net_nonsense0"), 1, &["net_nonsense0", "driver's name"][..]),
         (lower("net_af_packet0,iface=nosuchif"), 1, &["nosuchif", "interface exists"]),
-        (lower("0000:ff:1f.7"), 1, &["PCI device", "nr_hugepages"]),
+        (lower("0000:ff:1f.7"), 1, &pci),
         (
             format!("[eal]\nmemory = \"huge\"\nmemory_mb = 99998\n{DEMO}"),
             1,
