@@ -28,7 +28,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_(promiscuous|allmulticast)_(enable|disable)",
     "rte_eth_(macaddrs?_get|stats_get|from_rings)",
     "rte_ring_create",
-    "rte_pktmbuf_(pool_create|free_bulk|copy)",
+    "rte_pktmbuf_(free_bulk|copy)",
     "rte_mempool_(free|in_use_count|avail_count)",
     "rte_vhost_driver_(register|unregister|start|disable_features|callback_register)",
     "rte_vhost_(enqueue|dequeue)_burst",

@@ -32,6 +32,72 @@ int mv_link_get(uint16_t port, struct mv_link *link)
 	return code;
 }
 
+static void mv_pool_memory_free(struct rte_mempool_memhdr *chunk, void *zone)
+{
+	(void)chunk;
+	rte_memzone_free(zone);
+}
+
+/* Like rte_mempool_populate_default(), but buffers may cross pages. */
+static int mv_pool_populate(struct rte_mempool *pool)
+{
+	char name[RTE_MEMZONE_NAMESIZE];
+	const struct rte_memzone *zone;
+	size_t least, align;
+	ssize_t size;
+	int added;
+
+	size = rte_mempool_op_calc_mem_size_default(pool, pool->size, 0, &least, &align);
+	if (size < 0)
+		return (int)size;
+	snprintf(name, sizeof(name), "MV_%s", pool->name);
+	zone = rte_memzone_reserve_aligned(name, (size_t)size, pool->socket_id, 0, (unsigned int)align);
+	if (!zone)
+		return -rte_errno;
+	added = rte_mempool_populate_iova(pool, zone->addr, zone->iova, zone->len,
+					  mv_pool_memory_free, (void *)(uintptr_t)zone);
+	if (added <= 0)
+		rte_memzone_free(zone);
+	if (added != (int)pool->size)
+		return added < 0 ? added : -ENOMEM;
+	/* That only said that pages do not matter: to devices the memory is one piece all the same. */
+	pool->flags &= ~(RTE_MEMPOOL_F_NO_IOVA_CONTIG | RTE_MEMPOOL_F_NON_IO);
+	return 0;
+}
+
+/*
+ * Where pages are of 4 KiB, rte_pktmbuf_pool_create() gives each buffer a page
+ * of its own. All then begin at the same offset and have the same few sets of
+ * the first-level cache to share, which costs more than the whole switch does.
+ * No buffer has to stay within a page where a device sees the addresses that
+ * the process sees.
+ */
+struct rte_mempool *mv_pool_create(const char *name, uint32_t count, uint32_t cache, uint16_t room)
+{
+	struct rte_pktmbuf_pool_private private = { .mbuf_data_room_size = room };
+	struct rte_mempool *pool;
+	int code;
+
+	if (rte_eal_has_hugepages() || rte_eal_iova_mode() != RTE_IOVA_VA)
+		return rte_pktmbuf_pool_create(name, count, cache, 0, room, SOCKET_ID_ANY);
+	pool = rte_mempool_create_empty(name, count, sizeof(struct rte_mbuf) + room, cache,
+					sizeof(private), SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+	if (!pool)
+		return NULL;
+	code = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);
+	if (code == 0) {
+		rte_pktmbuf_pool_init(pool, &private);
+		code = mv_pool_populate(pool);
+	}
+	if (code < 0) {
+		rte_mempool_free(pool);
+		rte_errno = -code;
+		return NULL;
+	}
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
 void mv_mbuf_free(struct rte_mbuf *frame) { rte_pktmbuf_free(frame); }
 
 void mv_mbuf_share(struct rte_mbuf *frame, uint16_t more)

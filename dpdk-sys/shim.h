@@ -22,7 +22,9 @@
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
+#include <rte_memzone.h>
 #include <rte_ring.h>
 #include <rte_version.h>
 #include <rte_vhost.h>
@@ -59,6 +61,9 @@ struct mv_link {
 };
 /* 0, or a negative errno. Never waits for the device. */
 int mv_link_get(uint16_t port, struct mv_link *link);
+
+/* As rte_pktmbuf_pool_create(), with the buffers close together where that is possible. */
+struct rte_mempool *mv_pool_create(const char *name, uint32_t count, uint32_t cache, uint16_t room);
 
 void mv_mbuf_free(struct rte_mbuf *frame);
 void mv_mbuf_share(struct rte_mbuf *frame, uint16_t more);

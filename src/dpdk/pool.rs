@@ -43,10 +43,10 @@ impl Pool {
         let name = CString::new(name).unwrap_or_default();
         let headroom = u16::try_from(sys::RTE_PKTMBUF_HEADROOM).unwrap_or(u16::MAX);
         // SAFETY: EAL runs (its value is the caller's way here); the name is
-        // NUL-terminated and copied. -1 is SOCKET_ID_ANY.
+        // NUL-terminated and copied.
         let raw = unsafe {
             let total = room.saturating_add(headroom);
-            sys::rte_pktmbuf_pool_create(name.as_ptr(), count, Self::CACHE, 0, total, -1)
+            sys::mv_pool_create(name.as_ptr(), count, Self::CACHE, total)
         };
         let raw = NonNull::new(raw).ok_or_else(|| DpdkError::new("rte_pktmbuf_pool_create", -1))?;
         Ok(Self { raw, room })
