@@ -12,8 +12,8 @@ pub(crate) type Line = [u64; 8];
 /// A loop over a burst, compiled once for each instruction set. Both it and
 /// what it calls must be inlined for that.
 pub(crate) trait Kernel {
-    /// `find` returns the value beside a key (48 bits) in a line, or 0xffff.
-    /// At most one entry of a line has the key.
+    /// `find` returns the value beside a key in a line, or 0xffff. The key is the
+    /// low 48 bits of a word; at most one entry of a line has it.
     fn run(self, find: impl Fn(&Line, u64) -> u16);
 }
 
@@ -98,8 +98,8 @@ mod x86 {
         __m256i, _mm_cvtsi128_si64, _mm_or_si128, _mm_unpackhi_epi64, _mm256_andnot_si256,
         _mm256_castsi256_si128, _mm256_cmpeq_epi64, _mm256_extracti128_si256, _mm256_loadu_si256,
         _mm256_or_si256, _mm256_set1_epi64x, _mm256_slli_epi64, _mm512_castsi512_si128,
-        _mm512_cmpeq_epi64_mask, _mm512_loadu_si512, _mm512_mask_compress_epi64, _mm512_set1_epi64,
-        _mm512_slli_epi64,
+        _mm512_loadu_si512, _mm512_mask_compress_epi64, _mm512_set1_epi64, _mm512_testn_epi64_mask,
+        _mm512_xor_si512,
     };
 
     use super::{Kernel, Line};
@@ -141,8 +141,8 @@ mod x86 {
     fn find_avx512(line: &Line, key: u64) -> u16 {
         // SAFETY: eight words are as many bytes as the load reads.
         let entries = unsafe { _mm512_loadu_si512(std::ptr::from_ref(line).cast()) };
-        let key = _mm512_set1_epi64((key << 16).cast_signed());
-        let matching = _mm512_cmpeq_epi64_mask(_mm512_slli_epi64::<16>(entries), key);
+        let differing = _mm512_xor_si512(entries, _mm512_set1_epi64(key.cast_signed()));
+        let matching = _mm512_testn_epi64_mask(differing, _mm512_set1_epi64((1 << 48) - 1));
         let front = _mm512_mask_compress_epi64(_mm512_set1_epi64(-1), matching, entries);
         value(_mm_cvtsi128_si64(_mm512_castsi512_si128(front)))
     }

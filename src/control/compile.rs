@@ -18,7 +18,7 @@ const LINK_BUDGET: usize = 32;
 
 /// Frames taken per turn from a lower, behind which many senders wait: as many
 /// as a worker sorts at once, for fuller groups per output.
-const LOWER_BUDGET: usize = 256;
+const LOWER_BUDGET: usize = 512;
 
 /// Copies of group frames that a lower's turn makes. Few would let a storm cost
 /// more by the frames that are received and dropped than by its copies; each of
@@ -97,11 +97,7 @@ fn endpoints(
             _ => None,
         };
         let most = carries.map_or(u32::MAX, |mtu| limit(u32::from(mtu)));
-        Endpoint {
-            port: Arc::clone(port),
-            max_frame: limit(mtu_of_it).min(most),
-            max_delivered: limit(mtu).min(most),
-        }
+        Endpoint::new(Arc::clone(port), limit(mtu_of_it).min(most), limit(mtu).min(most))
     };
     let mut wire = endpoint(&lower.port, mtu);
     if let Some(carrier) = lower.carrier.and_then(|carrier| registry.lower(carrier)) {

@@ -12,7 +12,7 @@ use super::counters::Cell;
 use crate::dpdk::{BURST, Burst, Copies, Mbuf};
 
 /// Frames a batch holds: several bursts of a backlogged lower.
-pub(super) const BATCH: usize = 256;
+pub(super) const BATCH: usize = 512;
 
 /// A receiver's claim to a frame: its number in the batch, and in what way it is
 /// claimed.
@@ -25,32 +25,14 @@ impl Claim {
 
     /// Nobody else claims the frame.
     #[inline]
-    pub(super) const fn sole(index: u8) -> Self {
-        Self(index as u16)
-    }
-
-    /// Sole claims to all frames of a batch with so many.
-    #[inline]
-    pub(super) fn all(frames: usize) -> &'static [Self] {
-        const ALL: [Claim; BATCH] = {
-            let mut all = [Claim(0); BATCH];
-            let mut index = 0_u8;
-            loop {
-                all[index as usize] = Claim::sole(index);
-                if index == u8::MAX {
-                    break all;
-                }
-                index += 1;
-            }
-        };
-        static CLAIMS: [Claim; BATCH] = ALL;
-        CLAIMS.get(..frames).unwrap_or_default()
+    pub(super) const fn sole(index: u16) -> Self {
+        Self(index)
     }
 
     /// One of several, which the batch was told about.
     #[inline]
-    pub(super) const fn shared(index: u8) -> Self {
-        Self(index as u16 | Self::SHARED)
+    pub(super) const fn shared(index: u16) -> Self {
+        Self(index | Self::SHARED)
     }
 
     /// The same as a member of a group, which counts apart (ST-03).
@@ -71,36 +53,39 @@ impl Claim {
     /// A place in the batch.
     #[inline]
     const fn index(self) -> usize {
-        const { assert!(BATCH == 256) }
-        (self.0 & 0xff) as usize
+        const { assert!(BATCH == 512) }
+        (self.0 & 0x1ff) as usize
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Batch {
+    /// As they were received, until they are claimed one by one.
+    frames: Burst<BATCH>,
     len: usize,
-    /// Frames that are still in their places.
-    left: usize,
     /// No frame has more bytes.
     longest: u32,
     heads: [Head; BATCH],
     lens: [u32; BATCH],
-    frames: [Option<Mbuf>; BATCH],
+    /// Frames that may be claimed, and how many are still there.
+    places: [Option<Mbuf>; BATCH],
+    left: usize,
     /// Frames with several receivers. Their places above are empty.
     shared: [Option<Copies>; BATCH],
     /// The numbers of those.
-    with_copies: Vec<u8>,
+    with_copies: Vec<u16>,
 }
 
 impl Batch {
     pub(super) fn new() -> Box<Self> {
         Box::new(Self {
+            frames: Burst::new(),
             len: 0,
-            left: 0,
             longest: 0,
             heads: [Head::default(); BATCH],
             lens: [0; BATCH],
-            frames: [const { None }; BATCH],
+            places: [const { None }; BATCH],
+            left: 0,
             shared: [const { None }; BATCH],
             with_copies: Vec::with_capacity(BATCH),
         })
@@ -113,8 +98,8 @@ impl Batch {
 
     /// The number of each frame.
     #[inline]
-    pub(super) fn indices(&self) -> impl Iterator<Item = u8> + use<> {
-        (0..u16::try_from(self.len).unwrap_or(0)).map(|index| index.to_le_bytes()[0])
+    pub(super) fn indices(&self) -> impl Iterator<Item = u16> + use<> {
+        0..u16::try_from(self.len).unwrap_or(0)
     }
 
     /// Room for another whole burst.
@@ -129,8 +114,8 @@ impl Batch {
     }
 
     #[inline]
-    pub(super) fn frame_len(&self, index: u8) -> u32 {
-        self.lens[usize::from(index)]
+    pub(super) fn frame_len(&self, index: u16) -> u32 {
+        self.lens[usize::from(index) % BATCH]
     }
 
     /// Length of the frame that is claimed.
@@ -139,77 +124,111 @@ impl Batch {
         self.lens[claim.index()]
     }
 
-    /// Takes the frames of a burst in, drops those that are illegal on a port
-    /// with this limit, and counts all of them as received. Frames with a VLAN
-    /// tag are shown to `divert`, which may keep them.
+    /// Where received frames go, to be admitted.
     #[inline]
-    pub(super) fn admit(
+    pub(super) fn received(&mut self) -> &mut Burst<BATCH> {
+        &mut self.frames
+    }
+
+    /// Starts loading the heads of what was received.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        self.fresh().iter().for_each(Mbuf::prefetch);
+    }
+
+    /// Received and not yet admitted.
+    #[inline]
+    fn fresh(&self) -> &[Mbuf] {
+        self.frames.as_slice().get(self.len..).unwrap_or_default()
+    }
+
+    /// Takes in what was received, drops frames that are illegal on a port with
+    /// this limit, and counts all of them as received.
+    #[inline]
+    pub(super) fn admit(&mut self, max_frame: u32, cell: &Cell) {
+        let Self { frames, heads, lens, .. } = self;
+        let fresh = frames.as_slice().get(self.len..).unwrap_or_default();
+        // Counted here: in memory each frame would wait for the count of the one before.
+        let (mut bytes, mut legal, mut longest) = (0, 0, self.longest);
+        let places = heads.iter_mut().zip(lens).skip(self.len);
+        for (frame, (place, place_len)) in fresh.iter().zip(places) {
+            let Some((head, len)) = legal_head(frame, max_frame) else { break };
+            *place = head;
+            *place_len = len;
+            longest = longest.max(len);
+            bytes += u64::from(len);
+            legal += 1;
+        }
+        self.longest = longest;
+        cell.rx_packets.add(legal as u64);
+        cell.rx_bytes.add(bytes);
+        self.len += legal;
+        if self.len < self.frames.len() {
+            self.admit_each(max_frame, cell, Some);
+        }
+    }
+
+    /// The same for frames some of which are illegal or have a VLAN tag. All are
+    /// shown to `divert`, which may keep them.
+    #[cold]
+    pub(super) fn admit_each(
         &mut self,
-        burst: &mut Burst,
         max_frame: u32,
         cell: &Cell,
         mut divert: impl FnMut(Mbuf) -> Option<Mbuf>,
     ) {
-        burst.as_slice().iter().for_each(Mbuf::prefetch);
-        cell.rx_packets.add(burst.len() as u64);
-        // Counted here: in memory each frame would wait for the count of the one before.
-        let (mut bytes, mut at, mut longest) = (0, self.len, self.longest);
-        for frame in burst.drain() {
+        let Self { frames, heads, lens, longest, .. } = self;
+        let mut at = self.len;
+        frames.retain(at, |frame| {
             let len = frame.len();
-            bytes += u64::from(len);
-            longest = longest.max(len);
-            match frame.head() {
-                Some(head) if frame.segments() == 1 && len <= max_frame => {
-                    let head = Head::read(head);
-                    if let Some(frame) = divert(frame) {
-                        self.put(at, head, len, frame);
-                        at += 1;
-                    }
-                }
-                _ => refuse(&frame, cell),
-            }
-        }
-        self.left += at - self.len;
+            cell.rx_packets.add(1);
+            cell.rx_bytes.add(u64::from(len));
+            let Some((head, len)) = legal_head(&frame, max_frame) else {
+                refuse(&frame, cell);
+                return None;
+            };
+            let frame = divert(frame)?;
+            heads[at % BATCH] = head;
+            lens[at % BATCH] = len;
+            *longest = len.max(*longest);
+            at += 1;
+            Some(frame)
+        });
         self.len = at;
-        self.longest = longest;
-        cell.rx_bytes.add(bytes);
     }
 
     /// Takes one frame in that has been admitted before; drops it if it is too
     /// long for where it enters now. The caller has made sure of room.
     pub(super) fn readmit(&mut self, frame: Mbuf, max_frame: u32, cell: &Cell) {
-        let len = frame.len();
-        match frame.head().map(Head::read) {
-            Some(head) if len <= max_frame => {
-                self.put(self.len, head, len, frame);
-                self.len += 1;
-                self.left += 1;
-                self.longest = self.longest.max(len);
-            }
-            _ => refuse(&frame, cell),
+        let Some((head, len)) = legal_head(&frame, max_frame) else {
+            return refuse(&frame, cell);
+        };
+        self.heads[self.len % BATCH] = head;
+        self.lens[self.len % BATCH] = len;
+        self.longest = self.longest.max(len);
+        if self.frames.push(frame).is_none() {
+            self.len += 1;
         }
     }
 
-    /// The caller has made sure of room for a whole burst.
-    #[inline]
-    fn put(&mut self, at: usize, head: Head, len: u32, frame: Mbuf) {
-        let at = at % BATCH;
-        self.heads[at] = head;
-        self.lens[at] = len;
-        let before = self.frames[at].replace(frame);
-        // The place was empty: no need to look.
-        std::mem::forget(before);
+    /// Makes it possible to claim frames one by one.
+    pub(super) fn spread(&mut self) {
+        for (frame, place) in self.frames.drain().zip(&mut self.places) {
+            // Places are empty between batches.
+            *place = Some(frame);
+        }
+        self.left = self.len;
     }
 
     /// A further handle to the frame, which nobody has claimed yet.
-    pub(super) fn twin(&self, index: u8) -> Option<Mbuf> {
-        self.frames[usize::from(index)].as_ref().map(Mbuf::share)
+    pub(super) fn twin(&self, index: u16) -> Option<Mbuf> {
+        self.places[usize::from(index) % BATCH].as_ref().map(Mbuf::share)
     }
 
     /// Gives a frame back that nobody claims.
     #[inline]
-    pub(super) fn discard(&mut self, index: u8) {
-        if self.frames[usize::from(index)].take().is_some() {
+    pub(super) fn discard(&mut self, index: u16) {
+        if self.places[usize::from(index) % BATCH].take().is_some() {
             self.left -= 1;
         }
     }
@@ -217,14 +236,14 @@ impl Batch {
     /// Makes `receivers` claims to one frame possible. Returns the claim that
     /// each of them has, which for a single one is that of its only receiver.
     #[inline]
-    pub(super) fn share(&mut self, index: u8, receivers: usize) -> Claim {
+    pub(super) fn share(&mut self, index: u16, receivers: usize) -> Claim {
         if receivers == 1 {
             return Claim::sole(index);
         }
-        let at = usize::from(index);
+        let at = usize::from(index) % BATCH;
         if receivers == 0 {
             self.discard(index);
-        } else if let Some(frame) = self.frames[at].take() {
+        } else if let Some(frame) = self.places[at].take() {
             self.left -= 1;
             self.shared[at] = Some(Copies::of(frame, receivers));
             self.with_copies.push(index);
@@ -239,33 +258,36 @@ impl Batch {
         if claim.is_shared() {
             return self.shared[claim.index()].as_mut().map(Copies::take);
         }
-        let frame = self.frames[claim.index()].take();
+        let frame = self.places[claim.index()].take();
         self.left -= usize::from(frame.is_some());
         frame
     }
 
-    /// All frames of a list of sole claims, if no frame of the batch is longer
-    /// than `most`: moves them behind those in `burst`, which has room for them,
-    /// and returns their bytes. What most lists are, in one loop.
+    /// No frame of the batch has more bytes.
     #[inline]
-    pub(super) fn take_all(
+    pub(super) fn longest(&self) -> u32 {
+        self.longest
+    }
+
+    /// Hands over all frames in order, in bursts, with their bytes and the length
+    /// of the longest frame; none has been claimed.
+    #[inline]
+    pub(super) fn drain_bursts(
         &mut self,
-        claims: &[Claim],
-        most: u32,
         burst: &mut Burst,
-    ) -> Option<u64> {
-        let kinds = claims.iter().fold(0, |kinds, claim| kinds | claim.0);
-        if kinds >= Claim::SHARED || self.longest > most {
-            return None;
+        mut take: impl FnMut(&mut Burst, u64, u32),
+    ) {
+        let mut frames = self.frames.drain();
+        for lens in self.lens.get(..self.len).unwrap_or_default().chunks(BURST) {
+            burst.append(frames.by_ref().take(lens.len()));
+            take(burst, lens.iter().map(|&len| u64::from(len)).sum(), self.longest);
         }
-        let Self { frames, lens, .. } = self;
-        let mut bytes = 0;
-        let taken = burst.append(claims.iter().filter_map(|claim| {
-            bytes += u64::from(lens[claim.index()]);
-            frames[claim.index()].take()
-        }));
-        self.left -= taken;
-        Some(bytes)
+    }
+
+    /// Hands over all frames in order, with their lengths; none has been claimed.
+    #[inline]
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Mbuf, u32)> {
+        self.frames.drain().zip(self.lens.iter().copied())
     }
 
     /// The frame for one who copies its bytes.
@@ -274,22 +296,31 @@ impl Batch {
         if claim.is_shared() {
             return self.shared[claim.index()].as_ref().map(Copies::frame);
         }
-        self.frames[claim.index()].as_ref()
+        self.places[claim.index()].as_ref()
     }
 
     /// Ends the turn: whatever was not taken is given back.
     #[inline]
     pub(super) fn release(&mut self) {
+        self.frames.clear();
         if self.left > 0 {
-            Mbuf::free_all(self.frames.get_mut(..self.len).unwrap_or_default());
+            Mbuf::free_all(self.places.get_mut(..self.len).unwrap_or_default());
             self.left = 0;
         }
         for index in self.with_copies.drain(..) {
-            self.shared[usize::from(index)] = None;
+            self.shared[usize::from(index) % BATCH] = None;
         }
         self.len = 0;
         self.longest = 0;
     }
+}
+
+/// The head of a frame that may enter where this is the limit, and its length.
+#[inline]
+fn legal_head(frame: &Mbuf, max_frame: u32) -> Option<(Head, u32)> {
+    let len = frame.len();
+    let head = frame.head().filter(|_| frame.segments() == 1 && len <= max_frame)?;
+    Some((Head::read(head), len))
 }
 
 /// Counts a frame that may not enter with what is wrong with it.

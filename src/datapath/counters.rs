@@ -5,6 +5,7 @@
 //! never write and never make a worker wait. A cell lives as long as its port's
 //! name, across plans.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
@@ -71,10 +72,13 @@ impl Cell {
     }
 }
 
+/// What each worker counts for one port, by worker.
+pub(super) type Cells = Arc<[CachePadded<Cell>]>;
+
 /// The counters of one port.
 #[derive(Debug)]
 pub struct PortStats {
-    cells: Box<[CachePadded<Cell>]>,
+    cells: Cells,
 }
 
 /// A port's counters, summed over the workers. All count from the port's start.
@@ -142,9 +146,13 @@ impl PortStats {
     }
 
     /// The cell that worker `index` alone may write.
-    #[inline]
     pub(super) fn cell(&self, index: u16) -> Option<&Cell> {
         self.cells.get(usize::from(index)).map(|cell| &**cell)
+    }
+
+    /// All of them, by worker.
+    pub(super) fn cells(&self) -> Cells {
+        Arc::clone(&self.cells)
     }
 
     /// TSC ticks that each worker has spent on frames received here, by worker.
@@ -156,7 +164,7 @@ impl PortStats {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let mut sum = Totals::default();
-        for cell in &self.cells {
+        for cell in self.cells.iter() {
             sum.rx_packets += cell.rx_packets.get();
             sum.rx_bytes += cell.rx_bytes.get();
             sum.tx_packets += cell.tx_packets.get();

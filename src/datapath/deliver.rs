@@ -17,8 +17,6 @@ const TAG: u32 = 4;
 /// A group of frames on its way to one output.
 pub(super) struct Delivery<'a> {
     pub(super) lcore: &'a Lcore,
-    pub(super) burst: &'a mut Burst,
-    pub(super) batch: &'a mut Batch,
     pub(super) to: &'a Endpoint,
     /// Counts for the output.
     pub(super) cell: &'a Cell,
@@ -47,82 +45,122 @@ impl Sum {
 
     /// The first `taken` of them, where the others have so many bytes.
     fn first(self, taken: usize, others: u64) -> Self {
-        let multicast = self.multicast & ((1_u64 << taken.min(BURST)) - 1);
+        let multicast = match u32::try_from(taken).ok().and_then(|taken| 1_u64.checked_shl(taken)) {
+            Some(behind) => self.multicast & (behind - 1),
+            None => self.multicast,
+        };
         Self { frames: taken, bytes: self.bytes.saturating_sub(others), multicast }
     }
 }
 
 impl Delivery<'_> {
-    /// Delivers up to [`BURST`] frames.
+    /// Delivers frames that have no other receiver: `bytes` together, and none
+    /// more than `longest`. Those that are not taken may be left in the burst.
     #[inline]
-    pub(super) fn chunk(&mut self, claims: &[Claim]) {
+    pub(super) fn frames(&self, burst: &mut Burst, bytes: u64, longest: u32) {
+        let mut sum = Sum { frames: burst.len(), bytes, multicast: 0 };
+        if longest > self.to.max_delivered {
+            sum = self.lose_long(burst);
+        }
         match &self.to.port.device {
-            Device::Vhost(port) => self.lend(port, claims),
-            Device::Eth(port) => self.give(port, claims),
-            Device::Ring(ring) => self.give(ring.port(), claims),
-            Device::Vlan(vlan) => self.carry(vlan, claims),
+            Device::Vhost(port) => {
+                let taken = port.tx(self.lcore, burst.as_slice());
+                if taken == Some(sum.frames) {
+                    return self.count(sum);
+                }
+                let left = burst.as_slice().iter().skip(taken.unwrap_or(0));
+                self.lose_left(sum, taken, left.map(Mbuf::len));
+            }
+            Device::Eth(port) => _ = self.send(port, burst, sum, 0),
+            Device::Ring(ring) => _ = self.send(ring.port(), burst, sum, 0),
+            Device::Vlan(vlan) => self.carry(vlan, burst, sum),
+        }
+    }
+
+    /// Delivers up to [`BURST`] frames of a batch, some of which have other
+    /// receivers too.
+    #[inline]
+    pub(super) fn claims(&self, batch: &mut Batch, burst: &mut Burst, claims: &[Claim]) {
+        if let Device::Vhost(port) = &self.to.port.device {
+            return self.lend(port, batch, claims);
+        }
+        let sum = self.gather(batch, burst, claims);
+        match &self.to.port.device {
+            Device::Eth(port) => _ = self.send(port, burst, sum, 0),
+            Device::Ring(ring) => _ = self.send(ring.port(), burst, sum, 0),
+            Device::Vlan(vlan) => self.carry(vlan, burst, sum),
+            Device::Vhost(_) => {}
         }
     }
 
     /// To a guest, whose ring gets a copy of the bytes.
     #[inline]
-    fn lend(&mut self, port: &VhostPort, claims: &[Claim]) {
+    fn lend(&self, port: &VhostPort, batch: &Batch, claims: &[Claim]) {
         let (mut loan, mut sum) = (Loan::new(), Sum::default());
         for &claim in claims {
-            let len = self.batch.claimed_len(claim);
+            let len = batch.claimed_len(claim);
             if len > self.most(claim) {
                 self.lose(DropReason::TooLong, 1, u64::from(len));
                 continue;
             }
-            // Cannot overflow: a chunk is no longer than a burst.
-            if self.batch.borrow(claim).is_some_and(|frame| loan.push(frame)) {
+            // Cannot overflow: claims are no more than a burst.
+            if batch.borrow(claim).is_some_and(|frame| loan.push(frame)) {
                 sum.add(len, claim);
             }
         }
         if loan.is_empty() {
             return;
         }
-        let taken = port.tx(self.lcore, &mut loan);
+        let taken = port.tx(self.lcore, loan.as_slice());
         if taken == Some(sum.frames) {
             return self.count(sum);
         }
+        let fits = |&claim: &Claim| batch.claimed_len(claim) <= self.most(claim);
+        let left = claims.iter().copied().filter(fits).skip(taken.unwrap_or(0));
+        self.lose_left(sum, taken, left.map(|claim| batch.claimed_len(claim)));
+    }
+
+    /// Of a guest that took so many, or is not there; the others have these lengths.
+    #[cold]
+    fn lose_left(&self, sum: Sum, taken: Option<usize>, left: impl Iterator<Item = u32>) {
         let reason = if taken.is_none() { DropReason::PeerAbsent } else { DropReason::RingFull };
-        let fits = |&claim: &Claim| self.batch.claimed_len(claim) <= self.most(claim);
         let taken = taken.unwrap_or(0);
-        let left = claims.iter().copied().filter(fits).skip(taken);
-        let bytes = left.map(|claim| u64::from(self.batch.claimed_len(claim))).sum();
+        let bytes = left.map(u64::from).sum();
         self.count(sum.first(taken, bytes));
         self.lose(reason, sum.frames - taken, bytes);
     }
 
-    /// To a device that keeps the frames.
-    #[inline]
-    fn give(&mut self, port: &EthPort, claims: &[Claim]) {
-        let sum = self.gather(claims);
-        self.send(port, sum, 0);
+    /// Drops what the output does not take, and returns the sum of the others.
+    #[cold]
+    fn lose_long(&self, burst: &mut Burst) -> Sum {
+        let mut all = Burst::new();
+        std::mem::swap(&mut all, burst);
+        let mut sum = Sum::default();
+        for frame in all.drain() {
+            let len = frame.len();
+            if len > self.to.max_delivered {
+                self.lose(DropReason::TooLong, 1, u64::from(len));
+            } else if burst.push(frame).is_none() {
+                sum.frames += 1;
+                sum.bytes += u64::from(len);
+            }
+        }
+        sum
     }
 
     /// Moves the frames that the output takes into the burst.
     #[inline]
-    fn gather(&mut self, claims: &[Claim]) -> Sum {
-        let most = self.to.max_delivered;
-        match self.batch.take_all(claims, most, self.burst) {
-            Some(bytes) => Sum { frames: claims.len(), bytes, multicast: 0 },
-            None => self.gather_each(claims),
-        }
-    }
-
-    fn gather_each(&mut self, claims: &[Claim]) -> Sum {
+    fn gather(&self, batch: &mut Batch, burst: &mut Burst, claims: &[Claim]) -> Sum {
         let mut sum = Sum::default();
         for &claim in claims {
-            let len = self.batch.claimed_len(claim);
-            let Some(frame) = self.batch.take(claim) else { continue };
+            let len = batch.claimed_len(claim);
+            let Some(frame) = batch.take(claim) else { continue };
             if len > self.most(claim) {
                 self.lose(DropReason::TooLong, 1, u64::from(len));
                 continue;
             }
-            // Cannot overflow: a chunk is no longer than a burst.
-            if self.burst.push(frame).is_none() {
+            // Cannot overflow: claims are no more than a burst.
+            if burst.push(frame).is_none() {
                 sum.add(len, claim);
             }
         }
@@ -132,13 +170,13 @@ impl Delivery<'_> {
     /// Sends the burst, whose frames are longer by `tag` bytes than they count.
     /// Returns what was taken of it.
     #[inline]
-    fn send(&mut self, port: &EthPort, sum: Sum, tag: u32) -> Sum {
-        if self.burst.is_empty() {
+    fn send(&self, port: &EthPort, burst: &mut Burst, sum: Sum, tag: u32) -> Sum {
+        if burst.is_empty() {
             return Sum::default();
         }
-        let taken = port.tx(self.lcore, self.burst);
+        let taken = port.tx(self.lcore, burst);
         if taken < sum.frames {
-            return self.lose_rest(sum, taken, tag);
+            return self.lose_rest(burst, sum, taken, tag);
         }
         self.count(sum);
         sum
@@ -146,10 +184,10 @@ impl Delivery<'_> {
 
     /// After a transmission that took so many.
     #[cold]
-    fn lose_rest(&mut self, sum: Sum, taken: usize, tag: u32) -> Sum {
+    fn lose_rest(&self, burst: &mut Burst, sum: Sum, taken: usize, tag: u32) -> Sum {
         let len = |frame: &Mbuf| u64::from(frame.len().saturating_sub(tag));
-        let bytes = self.burst.as_slice().iter().map(len).sum();
-        let left = self.burst.clear();
+        let bytes = burst.as_slice().iter().map(len).sum();
+        let left = burst.clear();
         let taken = sum.first(taken, bytes);
         self.count(taken);
         self.lose(DropReason::RingFull, left, bytes);
@@ -183,10 +221,9 @@ impl Delivery<'_> {
     /// Through another port, with the VLAN's tag. Shared frames are copied:
     /// other receivers must not see it.
     #[cold]
-    fn carry(&mut self, vlan: &VlanDevice, claims: &[Claim]) {
+    fn carry(&self, vlan: &VlanDevice, burst: &mut Burst, all: Sum) {
         let mut untagged = Burst::new();
-        let all = self.gather(claims);
-        std::mem::swap(&mut untagged, self.burst);
+        std::mem::swap(&mut untagged, burst);
         // Everything below counts frames as they are without their tags.
         let mut sum = Sum::default();
         for (place, frame) in untagged.drain().enumerate() {
@@ -196,13 +233,13 @@ impl Delivery<'_> {
                     sum.multicast |= (all.multicast >> place & 1) << sum.frames;
                     sum.bytes += u64::from(len);
                     sum.frames += 1;
-                    drop(self.burst.push(frame));
+                    drop(burst.push(frame));
                 }
                 Err(_) => self.lose(DropReason::NoBuffer, 1, u64::from(len)),
             }
         }
         let Some(port) = vlan.carrier.eth() else { return };
-        let taken = self.send(port, sum, TAG);
+        let taken = self.send(port, burst, sum, TAG);
         // The port below counts what the VLAN sends through it, tags included.
         if let Some(cell) = vlan.carrier.stats.cell(self.lcore.index()) {
             cell.tx_packets.add(taken.frames as u64);

@@ -11,7 +11,12 @@ use super::counters::{Cell, WorkerStats};
 use super::deliver::Delivery;
 use super::plan::{Endpoint, Plan, Poll, Segment};
 use super::sort::Sorter;
+use super::stage::{Stage, Staged};
 use crate::dpdk::{BURST, Burst, Lcore, Mbuf, clock};
+
+/// A receive call that yields so many frames has more to give: drivers stop at
+/// this number, or at a multiple of it, when they could go on.
+const FULL: usize = 32;
 
 /// A worker's scratch space and its right to transmit.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ pub(super) struct Forwarder {
     burst: Burst,
     batch: Box<Batch>,
     decisions: Decisions,
+    stage: Stage,
     sorter: Sorter,
     /// Frames of VLAN lowers, without their tags, and their segments.
     diverted: Vec<(usize, Mbuf)>,
@@ -49,6 +55,7 @@ impl Forwarder {
             burst: Burst::new(),
             batch: Batch::new(),
             decisions: Decisions::new(BATCH),
+            stage: Stage::new(),
             sorter: Sorter::new(),
             diverted: Vec::with_capacity(BATCH),
             postponed: Vec::with_capacity(BATCH),
@@ -80,7 +87,7 @@ impl Forwarder {
         let moved = self.serve(plan, segment, from, poll, stats);
         if moved > 0 {
             let ticks = self.lap();
-            if let Some(cell) = from.port.stats.cell(self.lcore.index()) {
+            if let Some(cell) = from.cell(self.lcore.index()) {
                 cell.busy.add(ticks);
             }
             stats.busy.add(ticks);
@@ -98,29 +105,25 @@ impl Forwarder {
         poll: &Poll,
         stats: &WorkerStats,
     ) -> usize {
-        let received = from.port.rx(&self.lcore, poll.queue, &mut self.burst);
         let is_wire = poll.ingress == Output::WIRE;
         self.copies = poll.copies;
+        self.budget = self.copies;
+        let received = self.receive(segment, from, poll);
         if received == 0 {
             return if is_wire { self.serve_queues(plan, segment, stats) } else { 0 };
         }
-        let Some(cell) = from.port.stats.cell(self.lcore.index()) else {
-            return self.burst.clear();
-        };
-        self.budget = self.copies;
-        self.admit(segment, from.max_frame, cell, is_wire);
+        let Some(cell) = from.cell(self.lcore.index()) else { return received };
         let mut total = received;
         // A full burst means more is waiting: gathering several makes fuller
         // groups per output.
         let mut last = received;
         let diverted = self.diverted.capacity().saturating_sub(BURST);
-        while last == BURST
+        while last >= FULL
             && total < poll.budget
             && self.batch.has_room()
             && self.diverted.len() <= diverted
         {
-            last = from.port.rx(&self.lcore, poll.queue, &mut self.burst);
-            self.admit(segment, from.max_frame, cell, is_wire);
+            last = self.receive(segment, from, poll);
             total += last;
         }
         self.forward(Source { segment, ingress: poll.ingress, cell, stats });
@@ -130,14 +133,23 @@ impl Forwarder {
         if is_wire { total + self.serve_queues(plan, segment, stats) } else { total }
     }
 
+    /// Receives once into the batch. Returns how many frames that were.
     #[inline]
-    fn admit(&mut self, segment: &Segment, max_frame: u32, cell: &Cell, is_wire: bool) {
-        let Self { burst, batch, diverted, .. } = self;
-        if segment.vlans.is_empty() || !is_wire {
-            batch.admit(burst, max_frame, cell, Some);
-            return;
+    fn receive(&mut self, segment: &Segment, from: &Endpoint, poll: &Poll) -> usize {
+        let Self { lcore, batch, diverted, .. } = self;
+        let received = from.port.rx(lcore, poll.queue, batch.received());
+        if received == 0 {
+            return 0;
         }
-        batch.admit(burst, max_frame, cell, |mut frame| {
+        let Some(cell) = from.cell(lcore.index()) else { return batch.received().clear() };
+        if from.port.is_far() {
+            batch.prefetch();
+        }
+        if segment.vlans.is_empty() || poll.ingress != Output::WIRE {
+            batch.admit(from.max_frame, cell);
+            return received;
+        }
+        batch.admit_each(from.max_frame, cell, |mut frame| {
             let vlan = frame.vlan_tag().and_then(|tag| segment.vlan((tag.tpid, tag.id())));
             let Some(vlan) = vlan else { return Some(frame) };
             // A received frame has one owner, so the tag comes off in place.
@@ -147,6 +159,7 @@ impl Forwarder {
             }
             None
         });
+        received
     }
 
     /// Forwards the batch and empties it.
@@ -161,9 +174,10 @@ impl Forwarder {
     /// Sends every frame of the batch where its verdict says.
     #[inline]
     fn sort(&mut self, from: Source<'_>) {
-        if !self.sort_sole(from) {
-            self.sort_each(from);
+        if self.sort_sole(from) {
+            return;
         }
+        self.sort_each(from);
         self.deliver(from);
         if !self.postponed.is_empty() {
             self.enqueue(from);
@@ -171,22 +185,34 @@ impl Forwarder {
     }
 
     /// A batch of which each frame goes to one output, as most do. `false`: it is
-    /// none of those.
+    /// none of those, and nothing has happened.
     #[inline]
     fn sort_sole(&mut self, from: Source<'_>) -> bool {
-        let Self { lcore, burst, batch, decisions, sorter, .. } = self;
+        let Self { lcore, burst, batch, decisions, stage, .. } = self;
         if from.segment.fib.has_sources() {
             return false;
         }
-        let frames = batch.len();
-        if let Some(output) = decisions.sole_output(frames) {
-            hand_over(lcore, burst, batch, from, output, Claim::all(frames));
+        if let Some(output) = decisions.sole_output(batch.len()) {
+            let Some(delivery) = delivery(lcore, from, output) else { return true };
+            batch.drain_bursts(burst, |burst, bytes, longest| {
+                from.stats.batches.add(1);
+                from.stats.sent.add(burst.len() as u64);
+                delivery.frames(burst, bytes, longest);
+                burst.clear();
+            });
             return true;
         }
-        let Some(outputs) = decisions.outputs(frames) else { return false };
-        for (output, index) in outputs.zip(batch.indices()) {
-            sorter.add(output, Claim::sole(index));
+        let Some(outputs) = decisions.outputs(batch.len()) else { return false };
+        for ((frame, len), output) in batch.drain().zip(outputs) {
+            stage.add(output, frame, len);
         }
+        let longest = batch.longest();
+        stage.each(|Staged { output, bytes, burst }| {
+            let Some(delivery) = delivery(lcore, from, *output) else { return };
+            from.stats.batches.add(1);
+            from.stats.sent.add(burst.len() as u64);
+            delivery.frames(burst, *bytes, longest);
+        });
         true
     }
 
@@ -195,8 +221,9 @@ impl Forwarder {
     fn sort_each(&mut self, from: Source<'_>) {
         let has_sources = from.segment.fib.has_sources();
         let mut copies = 0;
+        self.batch.spread();
         for index in self.batch.indices() {
-            match self.decisions.target(u16::from(index)) {
+            match self.decisions.target(index) {
                 Target::Output(output) if !has_sources => {
                     self.add(output, Claim::sole(index), from);
                 }
@@ -210,10 +237,9 @@ impl Forwarder {
 
     /// Returns how many copies that makes of the frame.
     #[inline]
-    fn sort_one(&mut self, target: Target, index: u8, from: Source<'_>) -> usize {
+    fn sort_one(&mut self, target: Target, index: u16, from: Source<'_>) -> usize {
         let fib = &from.segment.fib;
-        let number = u16::from(index);
-        let sources = fib.sources_of(&self.decisions, number);
+        let sources = fib.sources_of(&self.decisions, index);
         let others = sources.len();
         let (claim, copies) = match target {
             Target::Output(output) => {
@@ -222,7 +248,7 @@ impl Forwarder {
                 (claim, others)
             }
             Target::Group(group) => {
-                let members = fib.members(group, fib.list_of(&self.decisions, number));
+                let members = fib.members(group, fib.list_of(&self.decisions, index));
                 if members.queued() && !self.may_replicate(from.segment) {
                     self.postpone(members, index, others, from)
                 } else {
@@ -255,7 +281,7 @@ impl Forwarder {
         }
     }
 
-    fn drop(&mut self, reason: DropReason, index: u8, from: Source<'_>) {
+    fn drop(&mut self, reason: DropReason, index: u16, from: Source<'_>) {
         from.cell.drop_rx(reason, 1, self.batch.frame_len(index));
     }
 
@@ -275,7 +301,7 @@ impl Forwarder {
     fn replicate(
         &mut self,
         members: Members<'_>,
-        index: u8,
+        index: u16,
         others: usize,
         from: Source<'_>,
     ) -> (Claim, usize) {
@@ -301,7 +327,7 @@ impl Forwarder {
     fn postpone(
         &mut self,
         members: Members<'_>,
-        index: u8,
+        index: u16,
         others: usize,
         from: Source<'_>,
     ) -> (Claim, usize) {
@@ -335,7 +361,7 @@ impl Forwarder {
     fn serve_queue(&mut self, segment: &Segment, stats: &WorkerStats) -> usize {
         let ingress = Output::WIRE;
         let Some(wire) = segment.endpoint(ingress) else { return 0 };
-        let Some(cell) = wire.port.stats.cell(self.lcore.index()) else { return 0 };
+        let Some(cell) = wire.cell(self.lcore.index()) else { return 0 };
         let from = Source { segment, ingress, cell, stats };
         let links = segment.endpoints.len().saturating_sub(2).max(1);
         let mut frames = 0;
@@ -365,11 +391,11 @@ impl Forwarder {
     fn replicate_waiting(&mut self, from: Source<'_>) {
         let fib = &from.segment.fib;
         let mut copies = 0;
+        self.batch.spread();
         for index in self.batch.indices() {
-            let number = u16::from(index);
-            let members = match self.decisions.target(number) {
+            let members = match self.decisions.target(index) {
                 Target::Group(group) => {
-                    Some(fib.members(group, fib.list_of(&self.decisions, number)))
+                    Some(fib.members(group, fib.list_of(&self.decisions, index)))
                 }
                 Target::Output(_) | Target::Drop(_) => None,
             };
@@ -398,7 +424,7 @@ impl Forwarder {
         while let Some(&(vlan, _)) = self.diverted.first() {
             let segment = plan.segment(vlan);
             let wire = segment.and_then(|segment| segment.endpoint(Output::WIRE));
-            let cell = wire.and_then(|wire| wire.port.stats.cell(self.lcore.index()));
+            let cell = wire.and_then(|wire| wire.cell(self.lcore.index()));
             let (Some(segment), Some(wire), Some(cell)) = (segment, wire, cell) else {
                 // A plan names no VLAN that it does not have.
                 self.diverted.clear();
@@ -442,30 +468,23 @@ impl Forwarder {
     #[inline]
     fn deliver(&mut self, from: Source<'_>) {
         let Self { lcore, burst, batch, sorter, .. } = self;
-        sorter.groups(|output, claims| hand_over(lcore, burst, batch, from, output, claims));
+        sorter.groups(|output, claims| {
+            let Some(delivery) = delivery(lcore, from, output) else { return };
+            from.stats.batches.add(1);
+            from.stats.sent.add(claims.len() as u64);
+            delivery.claims(batch, burst, claims);
+        });
     }
 }
 
-/// Delivers what an output claims, in bursts.
+/// The way to an output; `None` if its segment has no such output, which no
+/// verdict names.
 #[inline]
-fn hand_over(
-    lcore: &Lcore,
-    burst: &mut Burst,
-    batch: &mut Batch,
-    from: Source<'_>,
-    output: Output,
-    claims: &[Claim],
-) {
-    // A verdict names no output that its segment does not have.
-    let Some(to) = from.segment.endpoint(output) else { return };
-    let Some(cell) = to.port.stats.cell(lcore.index()) else { return };
+fn delivery<'a>(lcore: &'a Lcore, from: Source<'a>, output: Output) -> Option<Delivery<'a>> {
+    let to = from.segment.endpoint(output)?;
+    let cell = to.cell(lcore.index())?;
     let sender = (output == Output::WIRE).then_some(from.cell);
     let is_local = from.ingress != Output::WIRE;
     let max_copy = if is_local { to.max_frame } else { to.max_delivered };
-    let mut delivery = Delivery { lcore, burst, batch, to, cell, sender, max_copy };
-    for chunk in claims.chunks(BURST) {
-        delivery.chunk(chunk);
-        from.stats.batches.add(1);
-    }
-    from.stats.sent.add(claims.len() as u64);
+    Some(Delivery { lcore, to, cell, sender, max_copy })
 }

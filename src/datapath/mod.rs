@@ -19,6 +19,7 @@ mod idle;
 mod plan;
 mod port;
 mod sort;
+mod stage;
 mod wake;
 mod worker;
 

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use macvlan::fib::{Fib, Output};
 
 use super::broadcast::BroadcastQueue;
+use super::counters::{Cell, Cells};
 use super::port::Port;
 
-/// Where frames can go within one segment: a port and its limit.
+/// Where frames can go within one segment: a port, its limits and counters.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// The port.
-    pub port: Arc<Port>,
+    pub(super) port: Arc<Port>,
+    /// The port's: one look instead of three, for each group of frames.
+    cells: Cells,
     /// Longest frame that may enter here, or leave as the copy of a sibling's
     /// group frame (TX-13), in bytes without FCS: MTU, Ethernet header and one
     /// VLAN tag, as the kernel's forward check has it.
@@ -22,6 +25,21 @@ pub struct Endpoint {
     /// Longest frame that may leave otherwise: the lower's limit (TX-12), since
     /// nobody asks for a link's MTU there.
     pub max_delivered: u32,
+}
+
+impl Endpoint {
+    /// A port with the limits that the fields tell of.
+    #[must_use]
+    pub fn new(port: Arc<Port>, max_frame: u32, max_delivered: u32) -> Self {
+        let cells = port.stats.cells();
+        Self { port, cells, max_frame, max_delivered }
+    }
+
+    /// The counters that worker `index` alone may write.
+    #[inline]
+    pub(super) fn cell(&self, index: u16) -> Option<&Cell> {
+        self.cells.get(usize::from(index)).map(|cell| &**cell)
+    }
 }
 
 /// One lower with its links.

@@ -49,6 +49,7 @@ pub struct Port {
     pub stats: Arc<PortStats>,
     /// Frames of ours that count as received here.
     injected: ArrayQueue<Mbuf>,
+    is_far: bool,
 }
 
 /// Frames that can wait to be taken for received.
@@ -59,7 +60,12 @@ impl Port {
     #[must_use]
     pub fn new(name: &str, device: Device, workers: u16) -> Self {
         let stats = Arc::new(PortStats::new(usize::from(workers)));
-        Self { name: name.into(), device, stats, injected: ArrayQueue::new(INJECTED) }
+        let is_far = match &device {
+            Device::Eth(port) => port.is_far(),
+            Device::Ring(_) => true,
+            Device::Vhost(_) | Device::Vlan(_) => false,
+        };
+        Self { name: name.into(), device, stats, injected: ArrayQueue::new(INJECTED), is_far }
     }
 
     /// Lets the worker that polls this port take `frame` for received: how a
@@ -68,9 +74,20 @@ impl Port {
         self.injected.push(frame).is_ok()
     }
 
+    /// Frames that were received may not be in this core's cache yet.
+    #[inline]
+    pub(super) fn is_far(&self) -> bool {
+        self.is_far
+    }
+
     /// Receives behind the frames already in `burst`; returns how many.
     #[inline]
-    pub(super) fn rx(&self, lcore: &Lcore, queue: u16, burst: &mut Burst) -> usize {
+    pub(super) fn rx<const N: usize>(
+        &self,
+        lcore: &Lcore,
+        queue: u16,
+        burst: &mut Burst<N>,
+    ) -> usize {
         if !self.injected.is_empty() {
             return self.rx_injected(burst);
         }
@@ -90,7 +107,7 @@ impl Port {
     }
 
     #[cold]
-    fn rx_injected(&self, burst: &mut Burst) -> usize {
+    fn rx_injected<const N: usize>(&self, burst: &mut Burst<N>) -> usize {
         let mut received = 0;
         while !burst.is_full()
             && let Some(frame) = self.injected.pop()

@@ -29,6 +29,10 @@ use super::tap::Trigger;
 /// Devices that are ports now: DPDK itself would let two owners share one.
 static ATTACHED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
+/// Drivers that copy what they receive, or make it: whoever polls has it in its
+/// cache then. With others a device or another core wrote the frames.
+const NEAR: [&str; 5] = ["net_af_packet", "net_memif", "net_null", "net_pcap", "net_tap"];
+
 /// How a device is set up.
 #[derive(Clone, Debug)]
 pub struct EthOptions {
@@ -99,18 +103,26 @@ impl Owner {
     }
 }
 
+/// What transmission looks at: one cache line, for there are many ports.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+struct Hot {
+    id: u16,
+    tx_queues: u16,
+    shared_tx: bool,
+    /// Locks of the transmit queues; taken only where workers share one.
+    tx: Box<[CachePadded<AtomicBool>]>,
+    /// Who receives from each queue.
+    rx: Box<[CachePadded<Owner>]>,
+}
+
 /// A started device.
 #[derive(Debug)]
 pub struct EthPort {
-    id: u16,
+    hot: Hot,
     device: *mut sys::rte_device,
     info: EthInfo,
     wake: Vec<OwnedFd>,
-    /// Who receives from each queue.
-    rx: Box<[CachePadded<Owner>]>,
-    /// Locks of the transmit queues; taken only where workers share one.
-    tx: Box<[CachePadded<AtomicBool>]>,
-    shared_tx: bool,
     /// net_tap's, in the place of its signals.
     trigger: Option<Trigger>,
     kernel: Option<Interface>,
@@ -160,7 +172,7 @@ impl EthPort {
             return Err(DpdkError { call: "rte_dev_probe", errno: nix::libc::EBUSY, said: None });
         }
         let mut port = Self {
-            id,
+            hot: Hot { id, ..Hot::default() },
             device: std::ptr::null_mut(),
             info: EthInfo {
                 name: String::new(),
@@ -170,9 +182,6 @@ impl EthPort {
                 tx_queues: 0,
             },
             wake: Vec::new(),
-            rx: Box::default(),
-            tx: Box::default(),
-            shared_tx: false,
             trigger: None,
             kernel: None,
             memberships: None,
@@ -185,7 +194,7 @@ impl EthPort {
     }
 
     fn set_up(&mut self, options: &EthOptions, pool: &Pool) -> Result<(), DpdkError> {
-        let id = self.id;
+        let id = self.hot.id;
         let facts = self.facts()?;
         self.device = facts.device;
         let rx_queues = options.queues.min(facts.max_rx_queues);
@@ -263,9 +272,13 @@ impl EthPort {
         }
         self.info =
             EthInfo { name: name_of(id), driver, address: self.address()?, rx_queues, tx_queues };
-        self.rx = (0..rx_queues).map(|_| CachePadded::default()).collect();
-        self.tx = (0..tx_queues).map(|_| CachePadded::default()).collect();
-        self.shared_tx = tx_queues < options.users;
+        self.hot = Hot {
+            id,
+            tx_queues,
+            shared_tx: tx_queues < options.users,
+            tx: (0..tx_queues).map(|_| CachePadded::default()).collect(),
+            rx: (0..rx_queues).map(|_| CachePadded::default()).collect(),
+        };
         Ok(())
     }
 
@@ -284,7 +297,7 @@ impl EthPort {
     }
 
     pub(super) fn id(&self) -> u16 {
-        self.id
+        self.hot.id
     }
 
     pub(super) fn kernel(&self) -> Option<&Interface> {
@@ -307,8 +320,8 @@ impl EthPort {
     /// many. The queue is this worker's until it lets go of it; another's
     /// yields nothing.
     #[inline]
-    pub fn poll(&self, lcore: &Lcore, queue: u16, burst: &mut Burst) -> usize {
-        let Some(owner) = self.rx.get(usize::from(queue)) else { return 0 };
+    pub fn poll<const N: usize>(&self, lcore: &Lcore, queue: u16, burst: &mut Burst<N>) -> usize {
+        let Some(owner) = self.hot.rx.get(usize::from(queue)) else { return 0 };
         if !owner.is_or_becomes(lcore) {
             return 0;
         }
@@ -318,7 +331,7 @@ impl EthPort {
 
     /// Lets another worker poll the queue.
     pub fn let_go(&self, lcore: &Lcore, queue: u16) {
-        if let Some(owner) = self.rx.get(usize::from(queue)) {
+        if let Some(owner) = self.hot.rx.get(usize::from(queue)) {
             owner.let_go(Owner::of(lcore));
         }
     }
@@ -326,7 +339,7 @@ impl EthPort {
     /// Receives once, as anybody, behind the frames already in `burst`; returns
     /// how many. A queue that somebody else has yields nothing.
     pub fn rx(&self, queue: u16, burst: &mut Burst) -> usize {
-        let Some(owner) = self.rx.get(usize::from(queue)) else { return 0 };
+        let Some(owner) = self.hot.rx.get(usize::from(queue)) else { return 0 };
         if !owner.claim(Owner::SOMEBODY) {
             return 0;
         }
@@ -339,36 +352,41 @@ impl EthPort {
     /// # Safety
     /// The queue exists, and the caller is its only user now.
     #[inline]
-    unsafe fn receive(&self, queue: u16, burst: &mut Burst) -> usize {
+    unsafe fn receive<const N: usize>(&self, queue: u16, burst: &mut Burst<N>) -> usize {
         if let Some(trigger) = self.trigger {
             trigger.pull();
         }
         // SAFETY: as the caller says; the burst gives room for as many handles
         // as it says.
-        burst.fill(|place, room| unsafe { sys::mv_rx_burst(self.id, queue, place, room) })
+        burst.fill(|place, room| unsafe { sys::mv_rx_burst(self.hot.id, queue, place, room) })
+    }
+
+    /// Frames that were received may not be in this core's cache yet.
+    #[must_use]
+    pub fn is_far(&self) -> bool {
+        !NEAR.contains(&&*self.info.driver)
     }
 
     /// Transmits from the front of `burst` what the device takes; the rest
     /// stays in it. Returns how many were taken.
     #[inline]
     pub fn tx(&self, lcore: &Lcore, burst: &mut Burst) -> usize {
-        let queues = self.info.tx_queues;
-        if queues == 0 {
-            return 0;
-        }
-        let queue = if self.shared_tx { lcore.index() % queues } else { lcore.index() };
-        let Some(lock) = self.tx.get(usize::from(queue)) else { return 0 };
+        let Hot { id, tx_queues, shared_tx, tx, .. } = &self.hot;
+        let queue = match shared_tx {
+            true => lcore.index().checked_rem(*tx_queues).unwrap_or(0),
+            false => lcore.index(),
+        };
+        let Some(lock) = tx.get(usize::from(queue)) else { return 0 };
         // Not shared: the worker's number, which no other thread has, is the
         // queue's. Shared: the holder is another worker, for one burst.
-        while self.shared_tx && lock.swap(true, Ordering::Acquire) {
+        while *shared_tx && lock.swap(true, Ordering::Acquire) {
             clock::pause();
         }
         // SAFETY: the queue exists and has no other user now; the handles are
         // valid, and those the device takes leave the burst.
-        let sent = burst.drain_front(|frames, count| unsafe {
-            sys::mv_tx_burst(self.id, queue, frames, count)
-        });
-        if self.shared_tx {
+        let sent = burst
+            .drain_front(|frames, count| unsafe { sys::mv_tx_burst(*id, queue, frames, count) });
+        if *shared_tx {
             lock.store(false, Ordering::Release);
         }
         sent
@@ -377,7 +395,7 @@ impl EthPort {
 
 impl Drop for EthPort {
     fn drop(&mut self) {
-        let (id, device) = (self.id, self.device);
+        let (id, device) = (self.hot.id, self.device);
         link::unwatch(id);
         // SAFETY: the value owns the device, and no worker has it any more:
         // that is what dropping an owner means. The device goes last.

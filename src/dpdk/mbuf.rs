@@ -18,7 +18,7 @@ use dpdk_sys as sys;
 use super::pool::Pool;
 
 /// Frames moved by one receive or transmit call.
-pub const BURST: usize = 32;
+pub const BURST: usize = 64;
 
 /// An owned frame.
 #[repr(transparent)]
@@ -85,17 +85,21 @@ impl Mbuf {
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: data_len bytes are readable at data(); a frame is written to
         // only through a handle that is borrowed alone and has no twin.
-        unsafe {
-            let len: u16 = self.field(sys::MV_MBUF_DATA_LEN);
-            std::slice::from_raw_parts(self.data(), usize::from(len))
-        }
+        unsafe { std::slice::from_raw_parts(self.data(), usize::from(self.first_len())) }
+    }
+
+    #[inline]
+    fn first_len(&self) -> u16 {
+        // SAFETY: data_len is a u16.
+        unsafe { self.field(sys::MV_MBUF_DATA_LEN) }
     }
 
     /// The Ethernet header, if the first segment has all of it.
     #[inline]
     #[must_use]
     pub fn head(&self) -> Option<&[u8; 14]> {
-        self.bytes().first_chunk()
+        // SAFETY: as in `bytes`, for the first of them.
+        (self.first_len() >= 14).then(|| unsafe { &*self.data().cast() })
     }
 
     /// A further handle to the same frame.
@@ -222,8 +226,8 @@ impl Drop for Copies {
 /// Up to [`BURST`] frames of somebody else, lent to a receiver that copies them.
 #[derive(Debug)]
 pub struct Loan<'a> {
-    frames: [*mut sys::rte_mbuf; BURST],
     len: usize,
+    frames: [MaybeUninit<*mut sys::rte_mbuf>; BURST],
     owner: PhantomData<&'a Mbuf>,
 }
 
@@ -232,7 +236,7 @@ impl<'a> Loan<'a> {
     #[inline]
     #[must_use]
     pub const fn new() -> Self {
-        Self { frames: [std::ptr::null_mut(); BURST], len: 0, owner: PhantomData }
+        Self { len: 0, frames: [const { MaybeUninit::uninit() }; BURST], owner: PhantomData }
     }
 
     /// Frames lent, 0 to [`BURST`].
@@ -253,14 +257,18 @@ impl<'a> Loan<'a> {
     #[inline]
     pub fn push(&mut self, frame: &'a Mbuf) -> bool {
         let Some(place) = self.frames.get_mut(self.len) else { return false };
-        *place = frame.as_ptr();
+        place.write(frame.as_ptr());
         self.len += 1;
         true
     }
 
-    /// The handles and their number, for a call that reads the frames.
-    pub(super) fn handles(&mut self) -> (*mut *mut sys::rte_mbuf, u16) {
-        (self.frames.as_mut_ptr(), u16::try_from(self.len).unwrap_or(0))
+    /// The frames lent.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &[Mbuf] {
+        // SAFETY: the first `len` places hold handles of frames that live as
+        // long as the loan, and whoever has a reference to one gives nothing back.
+        unsafe { std::slice::from_raw_parts(self.frames.as_ptr().cast(), self.len) }
     }
 }
 
@@ -270,20 +278,22 @@ impl Default for Loan<'_> {
     }
 }
 
-/// Up to [`BURST`] owned frames, stored in place.
-pub struct Burst {
-    frames: [MaybeUninit<Mbuf>; BURST],
+/// Up to `N` owned frames, stored in place.
+#[repr(C)]
+pub struct Burst<const N: usize = BURST> {
+    // Before the frames: the line that says how many there are has the first.
     len: usize,
+    frames: [MaybeUninit<Mbuf>; N],
 }
 
-impl Burst {
+impl<const N: usize> Burst<N> {
     /// An empty burst.
     #[must_use]
     pub const fn new() -> Self {
-        Self { frames: [const { MaybeUninit::uninit() }; BURST], len: 0 }
+        Self { len: 0, frames: [const { MaybeUninit::uninit() }; N] }
     }
 
-    /// Frames held, 0 to [`BURST`].
+    /// Frames held, 0 to `N`.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
@@ -297,11 +307,11 @@ impl Burst {
         self.len == 0
     }
 
-    /// Holds [`BURST`] frames.
+    /// Holds `N` frames.
     #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.len == BURST
+        self.len == N
     }
 
     /// Adds a frame; gives it back if the burst is full.
@@ -346,6 +356,21 @@ impl Burst {
         Drain(self.frames.get(..len).unwrap_or_default().iter())
     }
 
+    /// Shows the frames from number `first` on to `keep`, in order, and leaves out
+    /// those that it does.
+    pub fn retain(&mut self, first: usize, mut keep: impl FnMut(Mbuf) -> Option<Mbuf>) {
+        let len = self.len;
+        self.len = first.min(len);
+        for place in self.len..len {
+            let Some(frame) = self.frames.get(place) else { return };
+            // SAFETY: initialised, since below the former length; read once, and
+            // whatever is kept is written to this place or one before it.
+            if let Some(frame) = keep(unsafe { frame.assume_init_read() }) {
+                drop(self.push(frame));
+            }
+        }
+    }
+
     /// Gives all frames back to their pools. Returns how many there were.
     #[inline]
     pub fn clear(&mut self) -> usize {
@@ -360,18 +385,18 @@ impl Burst {
     }
 
     /// Lets `receive` write handles behind those held: it gets the place and
-    /// the room, and returns how many it wrote.
+    /// the room, of [`BURST`] at most, and returns how many it wrote.
     #[inline]
     pub(super) fn fill(
         &mut self,
         receive: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16,
     ) -> usize {
-        let room = u16::try_from(BURST - self.len).unwrap_or(0);
+        let room = u16::try_from((N - self.len).min(BURST)).unwrap_or(0);
         if room == 0 {
             // librte_vhost takes 0 for more than that when it has an announcement.
             return 0;
         }
-        // SAFETY: `len` <= BURST, so the place is inside or one past the array.
+        // SAFETY: `len` <= N, so the place is inside or one past the array.
         let place = unsafe { self.frames.as_mut_ptr().add(self.len) };
         let received = usize::from(receive(place.cast(), room).min(room));
         self.len += received;
@@ -401,19 +426,19 @@ impl Burst {
     }
 }
 
-impl Default for Burst {
+impl<const N: usize> Default for Burst<N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Drop for Burst {
+impl<const N: usize> Drop for Burst<N> {
     fn drop(&mut self) {
         self.clear();
     }
 }
 
-impl fmt::Debug for Burst {
+impl<const N: usize> fmt::Debug for Burst<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.as_slice()).finish()
     }

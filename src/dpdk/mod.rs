@@ -7,7 +7,7 @@
 //! | item | is |
 //! |---|---|
 //! | [`Eal`] | the initialised environment; everything else needs it to live |
-//! | [`Pool`], [`Mbuf`], [`Burst`] | buffers, one buffer, up to 32 of them on their way |
+//! | [`Pool`], [`Mbuf`], [`Burst`] | buffers, one buffer, up to 64 of them on their way |
 //! | [`Copies`], [`Loan`] | a frame for several owners, frames for somebody who copies them |
 //! | [`EthPort`] | an ethdev: a NIC, tap, af_packet, ring, virtio-user … |
 //! | [`VhostPort`] | a vhost-user socket on librte_vhost |

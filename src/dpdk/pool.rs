@@ -26,7 +26,7 @@ unsafe impl Sync for Pool {}
 
 impl Pool {
     /// Buffers each worker may keep for itself.
-    pub const CACHE: u32 = 256;
+    pub const CACHE: u32 = 512;
 
     /// Bytes one buffer takes, headers included; `room` as in [`Pool::new`].
     #[must_use]

@@ -22,7 +22,7 @@ use super::error::{DpdkError, attempt};
 use super::fds;
 use super::gate::Gate;
 use super::lcore::Lcore;
-use super::mbuf::{Burst, Loan};
+use super::mbuf::{Burst, Mbuf};
 use super::pool::Pool;
 
 /// Ports by socket path: how a callback, which gets a device id, finds its port.
@@ -31,6 +31,9 @@ static PORTS: Mutex<BTreeMap<Vec<u8>, Arc<Shared>>> = Mutex::new(BTreeMap::new()
 /// The guest's receive and transmit queue, in virtio's numbering.
 const TO_GUEST: u16 = 0;
 const FROM_GUEST: u16 = 1;
+
+/// Frames that one call of the library copies; it leaves further ones.
+const AT_ONCE: usize = 32;
 
 /// Feature bits never offered, by their virtio numbers: checksum and
 /// segmentation offloads (the library would run its parser on what a guest
@@ -207,7 +210,7 @@ impl VhostPort {
 
     /// Receives behind the frames already in `burst`; returns how many.
     #[inline]
-    pub fn rx(&self, burst: &mut Burst) -> usize {
+    pub fn rx<const N: usize>(&self, burst: &mut Burst<N>) -> usize {
         let [_, gate] = &self.shared.gates;
         let Some(_pass) = gate.enter() else { return 0 };
         let vid = self.shared.vid.load(Ordering::Relaxed);
@@ -221,16 +224,26 @@ impl VhostPort {
     /// Copies from the front of `frames` what the guest's ring takes. Returns
     /// how many that were, or `None` if no guest is there.
     #[inline]
-    pub fn tx(&self, _lcore: &Lcore, frames: &mut Loan<'_>) -> Option<usize> {
+    pub fn tx(&self, _lcore: &Lcore, frames: &[Mbuf]) -> Option<usize> {
         let [gate, _] = &self.shared.gates;
         let _pass = gate.enter()?;
         let vid = self.shared.vid.load(Ordering::Relaxed);
-        let (handles, count) = frames.handles();
-        // SAFETY: inside the gate the device exists; the library takes its own
-        // lock, so that two workers may come here. It reads the frames, which
-        // live as long as the loan, and leaves the handles.
-        let taken = unsafe { sys::rte_vhost_enqueue_burst(vid, TO_GUEST, handles, count) };
-        Some(usize::from(taken))
+        let mut taken = 0;
+        for part in frames.chunks(AT_ONCE) {
+            let count = u16::try_from(part.len()).unwrap_or(0);
+            // SAFETY: inside the gate the device exists; the library takes its own
+            // lock, so that two workers may come here. It reads handles and frames
+            // and changes neither.
+            let more = unsafe {
+                let handles = part.as_ptr().cast_mut().cast();
+                sys::rte_vhost_enqueue_burst(vid, TO_GUEST, handles, count)
+            };
+            taken += usize::from(more);
+            if more < count {
+                break;
+            }
+        }
+        Some(taken)
     }
 
     /// Asks the guest to kick when it sends, or to stop doing so. Returns true

@@ -132,14 +132,17 @@ impl Rig {
         let endpoint = |port: usize| {
             let max_frame = self.limits.get(&port).copied().unwrap_or(MAX_FRAME);
             let port = Arc::clone(&self.ports[port]);
-            Some(Endpoint { port, max_frame, max_delivered: MAX_FRAME })
+            Some(Endpoint::new(port, max_frame, MAX_FRAME))
         };
         let workers = u16::try_from(self.workers.len()).unwrap();
         let mut polls = vec![Vec::new(); usize::from(workers)];
         let mut segments = Vec::new();
         for (segment, lower) in self.lowers.iter().enumerate() {
             let wire = endpoint(lower.port);
-            let wire = wire.map(|wire| Endpoint { max_delivered: wire.max_frame, ..wire });
+            let wire = wire.map(|mut wire| {
+                wire.max_delivered = wire.max_frame;
+                wire
+            });
             let endpoints = [wire, lower.host.and_then(endpoint)];
             let links = lower.links.iter().map(|&port| endpoint(port));
             let vlans = self.lowers.iter().enumerate().filter(|_| segment == 0);
@@ -159,7 +162,7 @@ impl Rig {
                     segment,
                     ingress,
                     queue,
-                    budget: 128,
+                    budget: 512,
                     copies: 256,
                 });
             }

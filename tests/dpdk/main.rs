@@ -68,6 +68,7 @@ const CASES: &[Case] = &[
     ),
     ("a_full_ring_drops_at_once", switching::a_full_ring_drops_at_once),
     ("order_is_kept_between_two_ports", switching::order_is_kept_between_two_ports),
+    ("full_batches_arrive_in_order", switching::full_batches_arrive_in_order),
     ("a_broadcast_reaches_many", switching::a_broadcast_reaches_many),
     ("plans_change_under_traffic_without_loss", switching::plans_change_under_traffic),
     ("two_workers_send_to_one_link", switching::two_workers_send_to_one_link),

@@ -146,6 +146,52 @@ pub(crate) fn order_is_kept_between_two_ports(bench: &Bench) {
     drop(rig.stop());
 }
 
+/// Everything waits when the worker starts, so that batches are full: more than
+/// a burst for one output, few or none for others, and frames that must not
+/// enter in between. Later batches are for others than earlier ones.
+pub(crate) fn full_batches_arrive_in_order(bench: &Bench) {
+    let lcore = Lcore::helper().unwrap();
+    let outside = MacAddr::new([2, 9, 9, 9, 9, 9]);
+    for broadcasts in [false, true] {
+        let modes = [Mode::Bridge; 6];
+        let (near, far): (Vec<_>, Vec<_>) =
+            (0..=modes.len()).map(|number| bench.wire(&format!("w{number}"), 1)).unzip();
+        let peer = |ring| Peer { bench, ring, lcore: &lcore };
+        let peers: Vec<_> = far.into_iter().map(peer).collect();
+        let mut expected = vec![Vec::new(); peers.len()];
+        let mut illegal = 0;
+        for number in 0..1000_u32 {
+            let (len, to) = match number % 50 {
+                7 => (13, 1),
+                21 => (1600, 1),
+                _ if number % 3 < 2 => (60, 1),
+                more => (60 + more as usize, 2 + more % if number < 600 { 2 } else { 5 }),
+            };
+            let everyone = broadcasts && number % 90 == 11 && len == 60;
+            let dst = match everyone {
+                true => MacAddr::BROADCAST,
+                false => mac(u8::try_from(to).unwrap()),
+            };
+            peers[0].send(&frame(dst, outside, number, len));
+            match (len, everyone) {
+                (13 | 1600, _) => illegal += 1,
+                (_, true) => expected[1..].iter_mut().for_each(|all| all.push(number)),
+                (_, false) => expected[to as usize].push(number),
+            }
+        }
+        let rig =
+            Rig::start(near.into_iter().map(Device::Ring).collect(), &modes, 1, IdlePolicy::Spin);
+        for (peer, expected) in peers.iter().zip(&expected).skip(1) {
+            let got = peer.receive_count(expected.len());
+            assert_eq!(got.iter().map(|bytes| tag(bytes)).collect::<Vec<_>>(), *expected);
+        }
+        assert_eq!(rig.totals(0).rx_packets, 1000);
+        assert_eq!(rig.totals(0).dropped(), illegal);
+        let ports = rig.stop();
+        drop(ports);
+    }
+}
+
 pub(crate) fn a_broadcast_reaches_many(bench: &Bench) {
     // As many links as ethdevs allow beside the lower: two per wire.
     let lcore = Lcore::helper().unwrap();

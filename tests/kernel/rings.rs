@@ -116,7 +116,7 @@ impl Rings {
                 sides.insert(side, wire);
                 let port = Arc::clone(&self.wires[wire].port);
                 let (max_frame, max_delivered) = (mtu + ABOVE_MTU, lower.mtu + ABOVE_MTU);
-                endpoints.push(Some(Endpoint { port, max_frame, max_delivered }));
+                endpoints.push(Some(Endpoint::new(port, max_frame, max_delivered)));
                 polls.push(Poll { segment, ingress, queue: 0, budget: 32, copies: 256 });
             }
             let index = ours.lower(*number).expect("a lower of this number");

@@ -162,16 +162,18 @@ impl Fib {
     /// an external switch reflected.
     #[inline]
     fn by_destination(&self, ingress: &Ingress, heads: &[Head], to: &mut [Verdict]) {
-        let mut values = [MISS; CHUNK];
         if !has_groups(heads) {
-            let values = look_up(&self.table, heads, &mut values, |head| head.dst());
-            let hit = self.choice(ingress.hit);
-            for (&value, to) in values.iter().zip(to) {
-                *to = hit.get(usize::from(value)).copied().unwrap_or(ingress.miss);
-            }
+            let (hit, miss) = (self.choice(ingress.hit), ingress.miss);
+            self.table.lookup_each(
+                heads,
+                |head| head.dst_word(),
+                to,
+                |value| hit.get(usize::from(value)).copied().unwrap_or(miss),
+            );
             return;
         }
-        let key = |head: &Head| if head.is_group() { head.src() } else { head.dst() };
+        let mut values = [MISS; CHUNK];
+        let key = |head: &Head| if head.is_group() { head.src_word() } else { head.dst_word() };
         let values = look_up(&self.table, heads, &mut values, key);
         let (hit, group_from) = (self.choice(ingress.hit), self.choice(ingress.group_from));
         for ((head, &value), to) in heads.iter().zip(values).zip(to) {
@@ -192,7 +194,7 @@ impl Fib {
 
     fn check_sources(&self, ingress: &Ingress, heads: &[Head], to: &mut [Verdict]) {
         let mut sources = [MISS; CHUNK];
-        let sources = look_up(&self.table, heads, &mut sources, |head| head.src());
+        let sources = look_up(&self.table, heads, &mut sources, |head| head.src_word());
         match ingress.check {
             SourceCheck::None => {}
             SourceCheck::Own(own) => {
@@ -205,7 +207,7 @@ impl Fib {
             SourceCheck::NotPrivate => {
                 let mut destinations = [MISS; CHUNK];
                 let destinations =
-                    look_up(&self.table, heads, &mut destinations, |head| head.dst());
+                    look_up(&self.table, heads, &mut destinations, |head| head.dst_word());
                 let ends = sources.iter().zip(destinations);
                 for ((head, (&from, &at)), to) in heads.iter().zip(ends).zip(to) {
                     if !head.is_group() && self.is_private_hairpin(from, at) {
@@ -225,7 +227,7 @@ impl Fib {
 
     fn choose_lists(&self, heads: &[Head], lists: &mut [u16]) {
         let mut values = [MISS; CHUNK];
-        let values = look_up(&self.listed, heads, &mut values, |head| head.dst());
+        let values = look_up(&self.listed, heads, &mut values, |head| head.dst_word());
         for ((head, &value), list) in heads.iter().zip(values).zip(lists) {
             *list = if head.dst() == MacAddr::BROADCAST.key() {
                 BROADCAST
@@ -245,7 +247,7 @@ impl Fib {
         sources: &mut [u16],
     ) {
         let mut values = [MISS; CHUNK];
-        let values = look_up(&self.sources, heads, &mut values, |head| head.src());
+        let values = look_up(&self.sources, heads, &mut values, |head| head.src_word());
         for (((head, &value), to), set) in heads.iter().zip(values).zip(to).zip(sources) {
             *set = 0;
             let seen = match ingress.sources {
@@ -300,18 +302,14 @@ fn has_groups(heads: &[Head]) -> bool {
     heads.iter().fold(false, |any, head| any | head.is_group())
 }
 
-/// The values of the keys of up to [`CHUNK`] heads.
+/// The values of the keys of up to [`CHUNK`] heads, which are the low 48 bits of words.
 #[inline]
 fn look_up<'a>(
     table: &MacTable,
     heads: &[Head],
     values: &'a mut [u16; CHUNK],
-    key: impl Fn(&Head) -> u64,
+    word: impl Fn(&Head) -> u64,
 ) -> &'a [u16] {
-    let mut keys = [0; CHUNK];
-    for (place, head) in keys.iter_mut().zip(heads) {
-        *place = key(head);
-    }
-    table.lookup_burst(keys.get(..heads.len()).unwrap_or_default(), values);
+    table.lookup_each(heads, word, values, |value| value);
     values
 }

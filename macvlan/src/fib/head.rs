@@ -43,6 +43,18 @@ impl Head {
         self.second & ADDRESS
     }
 
+    /// A word with the destination address in its low 48 bits.
+    #[inline]
+    pub(super) const fn dst_word(self) -> u64 {
+        self.first
+    }
+
+    /// A word with the source address in its low 48 bits.
+    #[inline]
+    pub(super) const fn src_word(self) -> u64 {
+        self.second
+    }
+
     /// EtherType, or the length of an 802.3 frame, in host order.
     #[inline]
     #[must_use]

@@ -23,6 +23,10 @@ const ROOMY: usize = 1 << 16;
 
 const SLOTS: usize = 8;
 
+/// A table of up to so many lines (16 KiB) is in the first-level cache or next
+/// to it, from where the CPU's own looking ahead fetches as well as a prefetch.
+const NEAR: usize = 256;
+
 /// No address's entry: broadcast is never looked up as one, and the value that
 /// a lookup would find here is [`MISS`]. Above all other entries.
 const EMPTY: u64 = u64::MAX;
@@ -119,27 +123,23 @@ impl MacTable {
     /// lines are on their way before the first is looked at.
     #[inline]
     pub fn lookup_burst(&self, keys: &[u64], values: &mut [u16]) {
-        self.isa.run(Burst { table: self, keys, values });
+        self.lookup_each(keys, |&key| key, values, |value| value);
     }
 
-    /// Looks at the first lines, and further only if one has `SPILLS`.
-    #[inline(always)]
-    fn probe_all<const SPILLS: bool>(
+    /// The same for whatever has a key in the low 48 bits of a word, with what
+    /// comes of each value: one loop instead of three.
+    #[inline]
+    pub(super) fn lookup_each<T, V>(
         &self,
-        lines: &[usize],
-        keys: &[u64],
-        values: &mut [u16],
-        find: impl Fn(&Line, u64) -> u16,
+        all: &[T],
+        word: impl Fn(&T) -> u64,
+        found: &mut [V],
+        verdict: impl Fn(u16) -> V,
     ) {
-        let buckets = &*self.buckets;
-        for ((&line, &key), value) in lines.iter().zip(keys).zip(values) {
-            let Some(bucket) = buckets.get(line) else { continue };
-            *value = find(&bucket.0, key);
-            // A sum, so that it is one branch, hardly ever taken: whether it is
-            // a miss, as such, cannot be foretold.
-            if SPILLS && u32::from(*value) + u32::from(has_spilled(bucket)) > u32::from(MISS) {
-                *value = self.probe(line, key);
-            }
+        if self.spill == 0 {
+            self.isa.run(Burst::<_, _, _, _, false> { table: self, all, word, found, verdict });
+        } else {
+            self.isa.run(Burst::<_, _, _, _, true> { table: self, all, word, found, verdict });
         }
     }
 
@@ -181,10 +181,12 @@ impl MacTable {
 }
 
 /// A lookup in a table.
-struct Burst<'a> {
+struct Burst<'a, T, W, V, F, const SPILLS: bool> {
     table: &'a MacTable,
-    keys: &'a [u64],
-    values: &'a mut [u16],
+    all: &'a [T],
+    word: W,
+    found: &'a mut [V],
+    verdict: F,
 }
 
 /// Numbers of lines. They are written eight at a time: a stack that happens to
@@ -192,26 +194,37 @@ struct Burst<'a> {
 #[repr(align(64))]
 struct Lines([usize; super::CHUNK]);
 
-impl Kernel for Burst<'_> {
+impl<T, W, V, F, const SPILLS: bool> Kernel for Burst<'_, T, W, V, F, SPILLS>
+where
+    W: Fn(&T) -> u64,
+    F: Fn(u16) -> V,
+{
     #[inline(always)]
     fn run(self, find: impl Fn(&Line, u64) -> u16) {
-        let Self { table, keys, values } = self;
+        let Self { table, all, word, found, verdict } = self;
         let (buckets, multiplier) = (&*table.buckets, table.multiplier);
         let mut lines = Lines([0; super::CHUNK]);
-        for (keys, values) in keys.chunks(super::CHUNK).zip(values.chunks_mut(super::CHUNK)) {
-            let Some(lines) = lines.0.get_mut(..keys.len()) else { return };
-            for (line, &key) in lines.iter_mut().zip(keys) {
-                *line = bucket_of(key, multiplier, buckets.len());
+        for (all, found) in all.chunks(super::CHUNK).zip(found.chunks_mut(super::CHUNK)) {
+            let Some(lines) = lines.0.get_mut(..all.len()) else { return };
+            for (line, one) in lines.iter_mut().zip(all) {
+                *line = bucket_of(key(word(one)), multiplier, buckets.len());
             }
-            for &line in &*lines {
-                if let Some(bucket) = buckets.get(line) {
-                    simd::prefetch(&bucket.0);
+            if buckets.len() > NEAR {
+                for &line in &*lines {
+                    if let Some(bucket) = buckets.get(line) {
+                        simd::prefetch(&bucket.0);
+                    }
                 }
             }
-            if table.spill == 0 {
-                table.probe_all::<false>(lines, keys, values, &find);
-            } else {
-                table.probe_all::<true>(lines, keys, values, &find);
+            for ((&line, one), found) in lines.iter().zip(all).zip(found) {
+                let Some(bucket) = buckets.get(line) else { continue };
+                let mut value = find(&bucket.0, word(one));
+                // A sum, so that it is one branch, hardly ever taken: whether it
+                // is a miss, as such, cannot be foretold.
+                if SPILLS && u32::from(value) + u32::from(has_spilled(bucket)) > u32::from(MISS) {
+                    value = table.probe(line, word(one));
+                }
+                *found = verdict(value);
             }
         }
     }
