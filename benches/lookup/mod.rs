@@ -10,6 +10,7 @@
 
 pub mod contenders;
 pub mod rte_hash;
+pub mod ticks;
 pub mod traffic;
 
 use mvswitch::dpdk::{Eal, EalOptions, Memory};

@@ -13,6 +13,7 @@
  * Link L has the addresses 02:00:00:LL:AA:AA, L from 1, A from 0. Variables:
  *
  *   FILL_RECEIVE     the port whose received frames are written, such as net_null0
+ *   FILL_QUEUES      how many of its queues have frames (8): others stay empty
  *   FILL_TRANSMIT    instead: how the names of the ports begin whose sent frames
  *                    are addressed; port N of them is link N + 1
  *   FILL_LINKS       how many links are addressed (1), from FILL_FIRST (1) on
@@ -59,7 +60,7 @@ struct cursor {
 
 static struct {
 	const char *receive, *transmit;
-	uint32_t first, links, addresses, flows;
+	uint32_t first, links, addresses, flows, queues;
 	double misses, broadcasts, zipf;
 } want;
 
@@ -106,6 +107,15 @@ static uint16_t write_heads(uint16_t port, uint16_t queue, struct rte_mbuf *fram
 	}
 	cursor->next = next;
 	return count;
+}
+
+/* For a queue that shall be empty: what the driver made goes back at once. */
+static uint16_t take_away(uint16_t port, uint16_t queue, struct rte_mbuf *frames[],
+			  uint16_t count, uint16_t room, void *state)
+{
+	(void)port, (void)queue, (void)room, (void)state;
+	rte_pktmbuf_free_bulk(frames, count);
+	return 0;
 }
 
 static uint16_t write_destinations(uint16_t port, uint16_t queue, struct rte_mbuf *frames[],
@@ -246,7 +256,9 @@ static void *install(void *unused)
 				continue;
 			if (want.receive != NULL && strcmp(name, want.receive) == 0)
 				for (; done[port] < RTE_MIN(info.nb_rx_queues, QUEUES); done[port]++)
-					rte_eth_add_rx_callback(port, done[port], write_heads,
+					rte_eth_add_rx_callback(port, done[port],
+								done[port] < want.queues ?
+									write_heads : take_away,
 								cursor_in(table, done[port]));
 			if (prefix != 0 && strncmp(name, want.transmit, prefix) == 0 &&
 			    done[port] == 0 && info.nb_tx_queues != 0) {
@@ -287,6 +299,7 @@ RTE_INIT(start_filling)
 	want.links = number("FILL_LINKS", 1, want.transmit != NULL ? 2 : 1, 256 - want.first);
 	want.addresses = number("FILL_ADDRESSES", 1, 1, 65536);
 	want.flows = number("FILL_FLOWS", 1, 1, 64511);
+	want.queues = number("FILL_QUEUES", QUEUES, 1, QUEUES);
 	want.misses = number("FILL_MISSES", 0, 0, 1);
 	want.broadcasts = number("FILL_BROADCASTS", 0, 0, 1 - want.misses);
 	want.zipf = number("FILL_ZIPF", 0, 0, 4);

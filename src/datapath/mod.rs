@@ -6,8 +6,8 @@
 //! call but the idle policy's and the kick that a sleeping guest asked for.
 //!
 //! A turn: `batch` holds frames where they lie with their heads, the plan's MAC
-//! table gives each a verdict, `sort` groups them by output, and `forward` hands
-//! each group over at once. Nothing outlives a turn.
+//! table gives each a verdict, `stage` or `sort` groups them by output, and
+//! `forward` hands each group over at once. Nothing outlives a turn.
 
 mod active;
 mod batch;
@@ -28,5 +28,6 @@ pub use counters::{PortStats, Totals, WorkerStats, WorkerTotals};
 pub use idle::{IdlePolicy, Waker};
 pub use plan::{Endpoint, Plan, Poll, Segment, Vlan};
 pub use port::{Device, Port, VlanDevice};
+pub use stage::{Stage, Staged};
 pub use wake::WakeThread;
 pub use worker::{Shared, Worker, WorkerError, WorkerOptions};

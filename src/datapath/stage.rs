@@ -23,32 +23,43 @@ const NOBODY: Output = Output::link(u16::MAX - 2);
 
 const _: () = assert!(NOBODY.index() >= Output::MAX_LINKS + 2);
 
-/// The frames of one output.
+/// Frames of one output.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(super) struct Staged {
+pub struct Staged {
     /// Of all frames in the burst.
-    pub(super) bytes: u64,
-    pub(super) output: Output,
-    pub(super) burst: Burst,
+    pub bytes: u64,
+    /// Where they go.
+    pub output: Output,
+    /// The frames.
+    pub burst: Burst,
 }
 
 impl Staged {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self { bytes: 0, output: NOBODY, burst: Burst::new() }
     }
 }
 
+/// Bursts by output. Public for its bench; the forwarder has one.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub struct Stage {
     /// By output: the number of its last burst, if that is still its own.
     last: Box<[u16; OUTPUTS]>,
     bursts: Box<[Staged; BURSTS]>,
     used: u16,
 }
 
+impl Default for Stage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Stage {
-    pub(super) fn new() -> Self {
+    /// No frames.
+    #[must_use]
+    pub fn new() -> Self {
         let bursts: Vec<Staged> = std::iter::repeat_with(Staged::new).take(BURSTS).collect();
         let bursts = bursts.into_boxed_slice().try_into();
         Self {
@@ -58,10 +69,10 @@ impl Stage {
         }
     }
 
-    /// Adds a frame of so many bytes; up to [`BATCH`] before the next
+    /// Adds a frame of so many bytes; up to 512 before the next
     /// [`Stage::each`].
     #[inline]
-    pub(super) fn add(&mut self, output: Output, frame: Mbuf, len: u32) {
+    pub fn add(&mut self, output: Output, frame: Mbuf, len: u32) {
         let last = self.last[output.index()];
         let staged = &mut self.bursts[usize::from(last) % BURSTS];
         if staged.output == output {
@@ -88,7 +99,7 @@ impl Stage {
 
     /// Calls `take` for each burst with frames, in order. What it leaves is freed.
     #[inline]
-    pub(super) fn each(&mut self, mut take: impl FnMut(&mut Staged)) {
+    pub fn each(&mut self, mut take: impl FnMut(&mut Staged)) {
         let used = usize::from(self.used);
         let mut empty = 0;
         for staged in self.bursts.iter_mut().take(used) {
