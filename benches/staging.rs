@@ -38,7 +38,7 @@ fn staging(criterion: &mut Criterion<Ticks>) {
                 for (frame, &output) in frames.drain(..).zip(&outputs) {
                     stage.add(output, frame, 60);
                 }
-                stage.each(|staged| frames.extend(staged.burst.drain()));
+                stage.each(|staged, _| frames.extend(staged.burst.drain()));
             });
         });
         let mut lists: Vec<Vec<Mbuf>> = Vec::new();

@@ -1,15 +1,15 @@
-//! Hands the frames of a batch to one output, in bursts.
+//! Hands a burst of frames to its output.
 //!
-//! Called by the forwarder for each output of a batch. What an output does not
+//! Called by the forwarder for each burst that was staged. What an output does not
 //! take is dropped and counted now: nothing waits for a guest.
 
 use macvlan::drop::DropReason;
 
-use super::batch::{Batch, Claim};
 use super::counters::Cell;
 use super::plan::Endpoint;
 use super::port::{Device, VlanDevice};
-use crate::dpdk::{BURST, Burst, EthPort, Lcore, Loan, Mbuf, VhostPort};
+use super::stage::Staged;
+use crate::dpdk::{Burst, EthPort, Lcore, Mbuf};
 
 /// Bytes of a VLAN tag.
 const TAG: u32 = 4;
@@ -36,13 +36,6 @@ struct Sum {
 }
 
 impl Sum {
-    #[inline]
-    fn add(&mut self, len: u32, claim: Claim) {
-        self.multicast |= u64::from(claim.is_multicast()) << (self.frames % BURST);
-        self.bytes += u64::from(len);
-        self.frames += 1;
-    }
-
     /// The first `taken` of them, where the others have so many bytes.
     fn first(self, taken: usize, others: u64) -> Self {
         let multicast = match u32::try_from(taken).ok().and_then(|taken| 1_u64.checked_shl(taken)) {
@@ -54,13 +47,14 @@ impl Sum {
 }
 
 impl Delivery<'_> {
-    /// Delivers frames that have no other receiver: `bytes` together, and none
-    /// more than `longest`. Those that are not taken may be left in the burst.
+    /// Delivers frames, none of which has more bytes than `longest`. Those that
+    /// are not taken may be left in the burst.
     #[inline]
-    pub(super) fn frames(&self, burst: &mut Burst, bytes: u64, longest: u32) {
-        let mut sum = Sum { frames: burst.len(), bytes, multicast: 0 };
-        if longest > self.to.max_delivered {
-            sum = self.lose_long(burst);
+    pub(super) fn deliver(&self, staged: &mut Staged, longest: u32) {
+        let Staged { bytes, multicast, burst, .. } = staged;
+        let mut sum = Sum { frames: burst.len(), bytes: *bytes, multicast: *multicast };
+        if longest > self.to.max_delivered.min(self.max_copy) {
+            sum = self.lose_long(burst, sum);
         }
         match &self.to.port.device {
             Device::Vhost(port) => {
@@ -68,8 +62,7 @@ impl Delivery<'_> {
                 if taken == Some(sum.frames) {
                     return self.count(sum);
                 }
-                let left = burst.as_slice().iter().skip(taken.unwrap_or(0));
-                self.lose_left(sum, taken, left.map(Mbuf::len));
+                self.lose_left(burst, sum, taken);
             }
             Device::Eth(port) => _ = self.send(port, burst, sum, 0),
             Device::Ring(ring) => _ = self.send(ring.port(), burst, sum, 0),
@@ -77,93 +70,36 @@ impl Delivery<'_> {
         }
     }
 
-    /// Delivers up to [`BURST`] frames of a batch, some of which have other
-    /// receivers too.
-    #[inline]
-    pub(super) fn claims(&self, batch: &mut Batch, burst: &mut Burst, claims: &[Claim]) {
-        if let Device::Vhost(port) = &self.to.port.device {
-            return self.lend(port, batch, claims);
-        }
-        let sum = self.gather(batch, burst, claims);
-        match &self.to.port.device {
-            Device::Eth(port) => _ = self.send(port, burst, sum, 0),
-            Device::Ring(ring) => _ = self.send(ring.port(), burst, sum, 0),
-            Device::Vlan(vlan) => self.carry(vlan, burst, sum),
-            Device::Vhost(_) => {}
-        }
-    }
-
-    /// To a guest, whose ring gets a copy of the bytes.
-    #[inline]
-    fn lend(&self, port: &VhostPort, batch: &Batch, claims: &[Claim]) {
-        let (mut loan, mut sum) = (Loan::new(), Sum::default());
-        for &claim in claims {
-            let len = batch.claimed_len(claim);
-            if len > self.most(claim) {
-                self.lose(DropReason::TooLong, 1, u64::from(len));
-                continue;
-            }
-            // Cannot overflow: claims are no more than a burst.
-            if batch.borrow(claim).is_some_and(|frame| loan.push(frame)) {
-                sum.add(len, claim);
-            }
-        }
-        if loan.is_empty() {
-            return;
-        }
-        let taken = port.tx(self.lcore, loan.as_slice());
-        if taken == Some(sum.frames) {
-            return self.count(sum);
-        }
-        let fits = |&claim: &Claim| batch.claimed_len(claim) <= self.most(claim);
-        let left = claims.iter().copied().filter(fits).skip(taken.unwrap_or(0));
-        self.lose_left(sum, taken, left.map(|claim| batch.claimed_len(claim)));
-    }
-
-    /// Of a guest that took so many, or is not there; the others have these lengths.
+    /// Of a guest that took so many, or is not there.
     #[cold]
-    fn lose_left(&self, sum: Sum, taken: Option<usize>, left: impl Iterator<Item = u32>) {
+    fn lose_left(&self, burst: &Burst, sum: Sum, taken: Option<usize>) {
         let reason = if taken.is_none() { DropReason::PeerAbsent } else { DropReason::RingFull };
         let taken = taken.unwrap_or(0);
-        let bytes = left.map(u64::from).sum();
+        let left = burst.as_slice().iter().skip(taken);
+        let bytes = left.map(|frame| u64::from(frame.len())).sum();
         self.count(sum.first(taken, bytes));
-        self.lose(reason, sum.frames - taken, bytes);
+        if taken < sum.frames {
+            self.lose(reason, sum.frames - taken, bytes);
+        }
     }
 
     /// Drops what the output does not take, and returns the sum of the others.
     #[cold]
-    fn lose_long(&self, burst: &mut Burst) -> Sum {
-        let mut all = Burst::new();
-        std::mem::swap(&mut all, burst);
-        let mut sum = Sum::default();
-        for frame in all.drain() {
+    fn lose_long(&self, burst: &mut Burst, all: Sum) -> Sum {
+        let (mut sum, mut place) = (Sum::default(), 0);
+        burst.retain(0, |frame| {
             let len = frame.len();
-            if len > self.to.max_delivered {
+            let is_copy = all.multicast >> place & 1;
+            place += 1;
+            if len > if is_copy != 0 { self.max_copy } else { self.to.max_delivered } {
                 self.lose(DropReason::TooLong, 1, u64::from(len));
-            } else if burst.push(frame).is_none() {
-                sum.frames += 1;
-                sum.bytes += u64::from(len);
+                return None;
             }
-        }
-        sum
-    }
-
-    /// Moves the frames that the output takes into the burst.
-    #[inline]
-    fn gather(&self, batch: &mut Batch, burst: &mut Burst, claims: &[Claim]) -> Sum {
-        let mut sum = Sum::default();
-        for &claim in claims {
-            let len = batch.claimed_len(claim);
-            let Some(frame) = batch.take(claim) else { continue };
-            if len > self.most(claim) {
-                self.lose(DropReason::TooLong, 1, u64::from(len));
-                continue;
-            }
-            // Cannot overflow: claims are no more than a burst.
-            if burst.push(frame).is_none() {
-                sum.add(len, claim);
-            }
-        }
+            sum.multicast |= is_copy << sum.frames;
+            sum.frames += 1;
+            sum.bytes += u64::from(len);
+            Some(frame)
+        });
         sum
     }
 
@@ -192,11 +128,6 @@ impl Delivery<'_> {
         self.count(taken);
         self.lose(DropReason::RingFull, left, bytes);
         taken
-    }
-
-    #[inline]
-    fn most(&self, claim: Claim) -> u32 {
-        if claim.is_multicast() { self.max_copy } else { self.to.max_delivered }
     }
 
     #[inline]

@@ -6,8 +6,8 @@
 //! call but the idle policy's and the kick that a sleeping guest asked for.
 //!
 //! A turn: `batch` holds frames where they lie with their heads, the plan's MAC
-//! table gives each a verdict, `stage` or `sort` groups them by output, and
-//! `forward` hands each group over at once. Nothing outlives a turn.
+//! table gives each a verdict, `stage` groups them by output, and `deliver`
+//! hands each group over at once. Nothing outlives a turn.
 
 mod active;
 mod batch;
@@ -16,9 +16,9 @@ mod counters;
 mod deliver;
 mod forward;
 mod idle;
+mod outgoing;
 mod plan;
 mod port;
-mod sort;
 mod stage;
 mod wake;
 mod worker;

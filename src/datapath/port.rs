@@ -82,12 +82,7 @@ impl Port {
 
     /// Receives behind the frames already in `burst`; returns how many.
     #[inline]
-    pub(super) fn rx<const N: usize>(
-        &self,
-        lcore: &Lcore,
-        queue: u16,
-        burst: &mut Burst<N>,
-    ) -> usize {
+    pub(super) fn rx(&self, lcore: &Lcore, queue: u16, burst: &mut Burst) -> usize {
         if !self.injected.is_empty() {
             return self.rx_injected(burst);
         }
@@ -107,7 +102,7 @@ impl Port {
     }
 
     #[cold]
-    fn rx_injected<const N: usize>(&self, burst: &mut Burst<N>) -> usize {
+    fn rx_injected(&self, burst: &mut Burst) -> usize {
         let mut received = 0;
         while !burst.is_full()
             && let Some(frame) = self.injected.pop()

@@ -1,22 +1,19 @@
-//! Frames on their way out, each in the burst of its output: for batches in
-//! which every frame goes to one place, as in most.
+//! Frames on their way out, each in a burst of its output.
 //!
 //! One pass moves each frame from the batch to behind the last one of its
-//! output, so that it is touched once and sent from where it lies. A burst that
-//! is full gets a further one. Stable, so the order of frames between any two
-//! ports is kept. Batches with copies go through `sort.rs` instead.
+//! output, so that it is touched once and sent from where it lies; several
+//! batches of a turn may go in before all are sent. A burst that is full gets a
+//! further one. Stable, so the order of frames between any two ports is kept.
 
 use macvlan::fib::Output;
 
-use super::batch::BATCH;
-use crate::dpdk::{Burst, Mbuf};
+use crate::dpdk::{BURST, Burst, Mbuf};
 
 /// Values that an [`Output`] can have.
 const OUTPUTS: usize = 1 << 16;
 
-/// Bursts there are: one per frame of a batch if all go elsewhere, and room to
-/// find a place without a look at the number.
-const BURSTS: usize = 2 * BATCH;
+/// Bursts there are.
+const BURSTS: usize = 1024;
 
 /// No output has this number.
 const NOBODY: Output = Output::link(u16::MAX - 2);
@@ -29,15 +26,19 @@ const _: () = assert!(NOBODY.index() >= Output::MAX_LINKS + 2);
 pub struct Staged {
     /// Of all frames in the burst.
     pub bytes: u64,
+    /// Those that go to a member of a group (ST-03), by their place.
+    pub multicast: u64,
     /// Where they go.
     pub output: Output,
     /// The frames.
     pub burst: Burst,
 }
 
+const _: () = assert!(BURST <= u64::BITS as usize);
+
 impl Staged {
     const fn new() -> Self {
-        Self { bytes: 0, output: NOBODY, burst: Burst::new() }
+        Self { bytes: 0, multicast: 0, output: NOBODY, burst: Burst::new() }
     }
 }
 
@@ -46,8 +47,10 @@ impl Staged {
 pub struct Stage {
     /// By output: the number of its last burst, if that is still its own.
     last: Box<[u16; OUTPUTS]>,
-    bursts: Box<[Staged; BURSTS]>,
-    used: u16,
+    bursts: Box<[Staged]>,
+    used: usize,
+    /// No frame has more bytes.
+    longest: u32,
 }
 
 impl Default for Stage {
@@ -60,77 +63,98 @@ impl Stage {
     /// No frames.
     #[must_use]
     pub fn new() -> Self {
-        let bursts: Vec<Staged> = std::iter::repeat_with(Staged::new).take(BURSTS).collect();
-        let bursts = bursts.into_boxed_slice().try_into();
         Self {
             last: Box::new([0; OUTPUTS]),
-            bursts: bursts.unwrap_or_else(|_| Box::new([const { Staged::new() }; BURSTS])),
+            bursts: std::iter::repeat_with(Staged::new).take(BURSTS).collect(),
             used: 0,
+            longest: 0,
         }
     }
 
-    /// Adds a frame of so many bytes; up to 512 before the next
-    /// [`Stage::each`].
+    /// Frames that can be added at least before the next [`Stage::each`].
+    #[inline]
+    #[must_use]
+    pub fn room(&self) -> usize {
+        BURSTS - self.used
+    }
+
+    /// Frames of no more bytes than that are about to be added.
+    #[inline]
+    pub(super) fn expect(&mut self, longest: u32) {
+        self.longest = self.longest.max(longest);
+    }
+
+    /// Adds a frame of so many bytes. Without room it is freed.
     #[inline]
     pub fn add(&mut self, output: Output, frame: Mbuf, len: u32) {
         let last = self.last[output.index()];
-        let staged = &mut self.bursts[usize::from(last) % BURSTS];
-        if staged.output == output {
-            let Some(frame) = staged.burst.push(frame) else {
-                staged.bytes += u64::from(len);
-                return;
-            };
-            return self.add_further(output, frame, len);
+        if let Some(staged) = self.bursts.get_mut(usize::from(last))
+            && staged.output == output
+            && !staged.burst.is_full()
+        {
+            staged.bytes += u64::from(len);
+            drop(staged.burst.push(frame));
+        } else if let Some(staged) = self.open(output) {
+            staged.bytes = u64::from(len);
+            drop(staged.burst.push(frame));
         }
-        self.add_further(output, frame, len);
     }
 
-    /// To a burst that was nobody's.
+    /// The same for a copy for a member of a group.
+    pub(super) fn add_copy(&mut self, output: Output, frame: Mbuf, len: u32, multicast: bool) {
+        self.add(output, frame, len);
+        let last = self.last[output.index()];
+        if multicast && let Some(staged) = self.bursts.get_mut(usize::from(last)) {
+            staged.multicast |= 1 << (staged.burst.len().saturating_sub(1) % BURST);
+        }
+    }
+
+    /// Adds all frames of a burst, which have so many bytes together.
+    #[inline]
+    pub(super) fn add_all(&mut self, output: Output, frames: &mut Burst, bytes: u64) {
+        let last = usize::from(self.last[output.index()]);
+        let fits =
+            |staged: &Staged| staged.output == output && staged.burst.len() + frames.len() <= BURST;
+        let staged = match self.bursts.get(last).is_some_and(fits) {
+            true => self.bursts.get_mut(last),
+            false => self.open(output),
+        };
+        if let Some(staged) = staged {
+            staged.bytes += bytes;
+            staged.burst.append(frames.drain());
+        }
+    }
+
+    /// A further burst for an output.
     #[cold]
-    fn add_further(&mut self, output: Output, frame: Mbuf, len: u32) {
-        let Self { last, bursts, used } = self;
-        last[output.index()] = *used;
-        let staged = &mut bursts[usize::from(*used) % BURSTS];
+    fn open(&mut self, output: Output) -> Option<&mut Staged> {
+        let Self { last, bursts, used, .. } = self;
+        let staged = bursts.get_mut(*used)?;
+        last[output.index()] = u16::try_from(*used).unwrap_or(u16::MAX);
         *used += 1;
         staged.output = output;
-        staged.bytes = u64::from(len);
-        drop(staged.burst.push(frame));
+        Some(staged)
     }
 
-    /// Calls `take` for each burst with frames, in order. What it leaves is freed.
+    /// Calls `take` for each burst with frames, in order, and with the length that
+    /// none exceeds. Frames that it leaves are freed.
     #[inline]
-    pub fn each(&mut self, mut take: impl FnMut(&mut Staged)) {
-        let used = usize::from(self.used);
+    pub fn each(&mut self, mut take: impl FnMut(&mut Staged, u32)) {
+        let longest = std::mem::take(&mut self.longest);
         let mut empty = 0;
-        for staged in self.bursts.iter_mut().take(used) {
+        for staged in self.bursts.iter_mut().take(self.used) {
             if staged.burst.is_empty() {
                 empty += 1;
                 continue;
             }
-            take(staged);
+            take(staged, longest);
             staged.burst.clear();
-            staged.bytes = 0;
+            (staged.bytes, staged.multicast) = (0, 0);
         }
-        // The next batch is for the same outputs, most likely.
-        if empty > used / 2 || used > BATCH {
-            let all = self.bursts.iter_mut().take(used);
-            all.for_each(|staged| staged.output = NOBODY);
+        // The next turn is for the same outputs, most likely.
+        if empty > self.used / 2 || self.used > BURSTS / 2 {
+            self.bursts.iter_mut().take(self.used).for_each(|staged| staged.output = NOBODY);
             self.used = 0;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Burst numbers are found by the number of the output alone, which may be
-    /// what an earlier batch left there.
-    #[test]
-    fn nobody_is_no_output() {
-        let stage = Stage::new();
-        assert!(stage.bursts.iter().all(|staged| staged.output == NOBODY));
-        assert_eq!(stage.last.len(), OUTPUTS);
-        assert_eq!(std::mem::offset_of!(Staged, burst), 16);
     }
 }

@@ -102,18 +102,18 @@ fn run(lcore: Lcore, mut idle: Idle, shared: &Shared, stats: &WorkerStats) {
     let mut cache = Cache::new(&shared.plan);
     // Held by control, too, until it is no longer held here: it never ends here.
     let mut plan = Arc::clone(cache.load());
-    let mut forwarder = Forwarder::new(lcore);
+    let mut forwarder = Forwarder::new();
     let mut active = Active::new();
     while !shared.stop.load(Ordering::Relaxed) {
         let next = cache.load();
         if !Arc::ptr_eq(next, &plan) {
-            forwarder.let_go(&plan);
+            Forwarder::let_go(&lcore, &plan);
             plan = Arc::clone(next);
         }
         active.follow(&plan, worker, idle.kicks(), forwarder.now());
         let mut frames = 0;
         for source in active.sources() {
-            let moved = forwarder.turn(&plan, &source.poll, stats);
+            let moved = forwarder.turn(&lcore, &plan, &source.poll, stats);
             if moved > 0 {
                 source.last = forwarder.now();
                 frames += moved;
@@ -127,7 +127,7 @@ fn run(lcore: Lcore, mut idle: Idle, shared: &Shared, stats: &WorkerStats) {
         }
     }
     for poll in plan.polls(worker) {
-        forwarder.finish(&plan, poll, stats);
+        forwarder.finish(&lcore, &plan, poll, stats);
     }
-    forwarder.let_go(&plan);
+    Forwarder::let_go(&lcore, &plan);
 }

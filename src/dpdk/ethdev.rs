@@ -320,7 +320,7 @@ impl EthPort {
     /// many. The queue is this worker's until it lets go of it; another's
     /// yields nothing.
     #[inline]
-    pub fn poll<const N: usize>(&self, lcore: &Lcore, queue: u16, burst: &mut Burst<N>) -> usize {
+    pub fn poll(&self, lcore: &Lcore, queue: u16, burst: &mut Burst) -> usize {
         let Some(owner) = self.hot.rx.get(usize::from(queue)) else { return 0 };
         if !owner.is_or_becomes(lcore) {
             return 0;
@@ -352,7 +352,7 @@ impl EthPort {
     /// # Safety
     /// The queue exists, and the caller is its only user now.
     #[inline]
-    unsafe fn receive<const N: usize>(&self, queue: u16, burst: &mut Burst<N>) -> usize {
+    unsafe fn receive(&self, queue: u16, burst: &mut Burst) -> usize {
         if let Some(trigger) = self.trigger {
             trigger.pull();
         }

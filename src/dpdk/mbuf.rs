@@ -2,13 +2,11 @@
 //!
 //! [`Mbuf`] is an owned handle of eight bytes; [`Burst`] is up to [`BURST`] of
 //! them in place. Both give their buffers back when dropped, and a transmit
-//! takes out of the burst exactly what the device took. [`Loan`] is as many of
-//! somebody else's, for a receiver that copies; [`Copies`] a frame with handles
-//! for several that keep it. A frame that exists is written into by its only
+//! takes out of the burst exactly what the device took. [`Copies`] are handles to
+//! one frame for several receivers. A frame that exists is written into by its only
 //! owner alone (`vlan.rs`): shared handles stay legal.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering, fence};
@@ -111,21 +109,6 @@ impl Mbuf {
         Self(self.0)
     }
 
-    /// Gives back the frames that are still in their places.
-    #[inline]
-    pub fn free_all(places: &mut [Option<Self>]) {
-        for part in places.chunks_mut(usize::from(u16::MAX)) {
-            let count = u32::try_from(part.len()).unwrap_or(0);
-            // SAFETY: an empty place is a null pointer, which the call passes
-            // over; the others pass their references, and the places are
-            // emptied without a look at what was in them.
-            unsafe {
-                sys::rte_pktmbuf_free_bulk(part.as_mut_ptr().cast(), count);
-                std::ptr::write_bytes(part.as_mut_ptr(), 0, part.len());
-            }
-        }
-    }
-
     /// A frame of its own with the same bytes and all headroom; `None` if the
     /// pool is empty or the frame has no bytes.
     #[must_use]
@@ -175,125 +158,69 @@ impl fmt::Debug for Mbuf {
     }
 }
 
-/// A frame with handles for several receivers, made at once.
+/// Handles to one frame for several receivers, counted at once.
 #[derive(Debug)]
 pub struct Copies {
-    frame: Mbuf,
-    /// References beside the frame's own that nobody has taken yet.
+    /// The last receiver's, until it takes it.
+    frame: Option<Mbuf>,
+    /// References beside that one which nobody has taken yet.
     spare: u16,
 }
 
 impl Copies {
-    /// Handles for `receivers`, up to 32,767; those beyond cost more.
+    /// Handles for `receivers`, 0 to 32,768.
+    #[inline]
     #[must_use]
     pub fn of(frame: Mbuf, receivers: usize) -> Self {
-        let spare = u16::try_from(receivers).unwrap_or(0);
-        let spare = if i16::try_from(spare).is_ok() { spare } else { 0 };
-        // SAFETY: the buffer is alive; the references stay here until taken.
-        unsafe { sys::mv_mbuf_share(frame.as_ptr(), spare) };
-        Self { frame, spare }
+        let Some(spare) = receivers.checked_sub(1) else { return Self { frame: None, spare: 0 } };
+        let spare = u16::try_from(spare.min(i16::MAX as usize)).unwrap_or(0);
+        if spare > 0 {
+            // SAFETY: the buffer is alive; the references stay here until taken.
+            unsafe { sys::mv_mbuf_share(frame.as_ptr(), spare) };
+        }
+        Self { frame: Some(frame), spare }
     }
+}
 
-    /// A handle for one of the receivers.
+impl Iterator for Copies {
+    type Item = Mbuf;
+
     #[inline]
-    #[must_use]
-    pub fn take(&mut self) -> Mbuf {
+    fn next(&mut self) -> Option<Mbuf> {
         if self.spare == 0 {
-            return self.frame.share();
+            return self.frame.take();
         }
         self.spare -= 1;
-        Mbuf(self.frame.0)
-    }
-
-    /// The frame.
-    #[inline]
-    #[must_use]
-    pub fn frame(&self) -> &Mbuf {
-        &self.frame
+        self.frame.as_ref().map(|frame| Mbuf(frame.0))
     }
 }
 
 impl Drop for Copies {
     fn drop(&mut self) {
-        if self.spare > 0 {
+        if let Some(frame) = self.frame.as_ref().filter(|_| self.spare > 0) {
             // SAFETY: these references were made here and are nobody else's; the
-            // frame's own is left, and goes with the handle.
-            unsafe { sys::mv_mbuf_unshare(self.frame.as_ptr(), self.spare) };
+            // last one is left, and goes with the handle.
+            unsafe { sys::mv_mbuf_unshare(frame.as_ptr(), self.spare) };
         }
     }
 }
 
-/// Up to [`BURST`] frames of somebody else, lent to a receiver that copies them.
-#[derive(Debug)]
-pub struct Loan<'a> {
-    len: usize,
-    frames: [MaybeUninit<*mut sys::rte_mbuf>; BURST],
-    owner: PhantomData<&'a Mbuf>,
-}
-
-impl<'a> Loan<'a> {
-    /// No frames yet.
-    #[inline]
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { len: 0, frames: [const { MaybeUninit::uninit() }; BURST], owner: PhantomData }
-    }
-
-    /// Frames lent, 0 to [`BURST`].
-    #[inline]
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Nothing is lent.
-    #[inline]
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Adds a frame; `false` if there is no room.
-    #[inline]
-    pub fn push(&mut self, frame: &'a Mbuf) -> bool {
-        let Some(place) = self.frames.get_mut(self.len) else { return false };
-        place.write(frame.as_ptr());
-        self.len += 1;
-        true
-    }
-
-    /// The frames lent.
-    #[inline]
-    #[must_use]
-    pub fn as_slice(&self) -> &[Mbuf] {
-        // SAFETY: the first `len` places hold handles of frames that live as
-        // long as the loan, and whoever has a reference to one gives nothing back.
-        unsafe { std::slice::from_raw_parts(self.frames.as_ptr().cast(), self.len) }
-    }
-}
-
-impl Default for Loan<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Up to `N` owned frames, stored in place.
+/// Up to [`BURST`] owned frames, stored in place.
 #[repr(C)]
-pub struct Burst<const N: usize = BURST> {
+pub struct Burst {
     // Before the frames: the line that says how many there are has the first.
     len: usize,
-    frames: [MaybeUninit<Mbuf>; N],
+    frames: [MaybeUninit<Mbuf>; BURST],
 }
 
-impl<const N: usize> Burst<N> {
+impl Burst {
     /// An empty burst.
     #[must_use]
     pub const fn new() -> Self {
-        Self { len: 0, frames: [const { MaybeUninit::uninit() }; N] }
+        Self { len: 0, frames: [const { MaybeUninit::uninit() }; BURST] }
     }
 
-    /// Frames held, 0 to `N`.
+    /// Frames held, 0 to [`BURST`].
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
@@ -307,11 +234,11 @@ impl<const N: usize> Burst<N> {
         self.len == 0
     }
 
-    /// Holds `N` frames.
+    /// Holds [`BURST`] frames.
     #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.len == N
+        self.len == BURST
     }
 
     /// Adds a frame; gives it back if the burst is full.
@@ -385,18 +312,18 @@ impl<const N: usize> Burst<N> {
     }
 
     /// Lets `receive` write handles behind those held: it gets the place and
-    /// the room, of [`BURST`] at most, and returns how many it wrote.
+    /// the room, and returns how many it wrote.
     #[inline]
     pub(super) fn fill(
         &mut self,
         receive: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16,
     ) -> usize {
-        let room = u16::try_from((N - self.len).min(BURST)).unwrap_or(0);
+        let room = u16::try_from(BURST - self.len).unwrap_or(0);
         if room == 0 {
             // librte_vhost takes 0 for more than that when it has an announcement.
             return 0;
         }
-        // SAFETY: `len` <= N, so the place is inside or one past the array.
+        // SAFETY: `len` <= BURST, so the place is inside or one past the array.
         let place = unsafe { self.frames.as_mut_ptr().add(self.len) };
         let received = usize::from(receive(place.cast(), room).min(room));
         self.len += received;
@@ -426,19 +353,19 @@ impl<const N: usize> Burst<N> {
     }
 }
 
-impl<const N: usize> Default for Burst<N> {
+impl Default for Burst {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize> Drop for Burst<N> {
+impl Drop for Burst {
     fn drop(&mut self) {
         self.clear();
     }
 }
 
-impl<const N: usize> fmt::Debug for Burst<N> {
+impl fmt::Debug for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.as_slice()).finish()
     }

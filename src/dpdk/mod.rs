@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`Eal`] | the initialised environment; everything else needs it to live |
 //! | [`Pool`], [`Mbuf`], [`Burst`] | buffers, one buffer, up to 64 of them on their way |
-//! | [`Copies`], [`Loan`] | a frame for several owners, frames for somebody who copies them |
+//! | [`Copies`] | a frame for several owners |
 //! | [`EthPort`] | an ethdev: a NIC, tap, af_packet, ring, virtio-user … |
 //! | [`VhostPort`] | a vhost-user socket on librte_vhost |
 //! | [`Lcore`] | a registered, pinned worker thread; the right to transmit |
@@ -40,7 +40,7 @@ pub use ethdev::{EthInfo, EthOptions, EthPort};
 pub use kernel::InterfaceState;
 pub use lcore::Lcore;
 pub use link::{EthEvent, Link};
-pub use mbuf::{BURST, Burst, Copies, Loan, Mbuf};
+pub use mbuf::{BURST, Burst, Copies, Mbuf};
 pub use pool::Pool;
 pub use rings::RingPair;
 pub use vhost::{Role, VhostOptions, VhostPort};

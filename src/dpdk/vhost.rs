@@ -210,7 +210,7 @@ impl VhostPort {
 
     /// Receives behind the frames already in `burst`; returns how many.
     #[inline]
-    pub fn rx<const N: usize>(&self, burst: &mut Burst<N>) -> usize {
+    pub fn rx(&self, burst: &mut Burst) -> usize {
         let [_, gate] = &self.shared.gates;
         let Some(_pass) = gate.enter() else { return 0 };
         let vid = self.shared.vid.load(Ordering::Relaxed);
