@@ -266,6 +266,17 @@ pub enum Endpoint {
     Device(String),
 }
 
+impl Endpoint {
+    /// What no two ports can have at once: the socket's path or the device's name.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        match self {
+            Self::Vhost { socket, .. } => socket.display().to_string(),
+            Self::Device(device) => device_name(device).to_owned(),
+        }
+    }
+}
+
 /// Who listens on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

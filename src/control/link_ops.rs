@@ -13,12 +13,9 @@ use macvlan::mac::MacAddr;
 use macvlan::mode::{Flags, MacaddrMode, Mode};
 use macvlan::notifier::KIND;
 use macvlan::request::{Extensions, LinkData, LinkRequest, MACADDR};
-use mvctl::proto::{
-    Announced, Filter, HostAdd, LinkAdd, LinkSet, LowerAdd, Macaddr, Request, RpcError,
-};
+use mvctl::proto::{Announced, Filter, LinkAdd, LinkSet, Macaddr, RpcError};
 
 use super::commit::refused;
-use super::registry::Link;
 use super::transaction::{Hindrance, Transaction};
 use super::{Control, Outcome};
 use crate::config::{self, Endpoint, LinkConfig, Role};
@@ -30,15 +27,6 @@ pub(super) struct NewLink {
     pub(super) endpoint: Endpoint,
     /// Its address was drawn, not written.
     pub(super) random_address: bool,
-}
-
-/// Who has a socket or device.
-#[derive(Clone, Copy)]
-pub(super) enum Holder {
-    Link(Index),
-    Lower(Index),
-    /// The host of this lower.
-    Host(Index),
 }
 
 /// macvtap is the same link here: it differs from macvlan in how the kernel
@@ -110,7 +98,7 @@ impl Control {
         Ok(NewLink { request, groups: Vec::new(), endpoint, random_address })
     }
 
-    fn endpoint(&self, request: &LinkAdd) -> Result<Endpoint, String> {
+    pub(super) fn endpoint(&self, request: &LinkAdd) -> Result<Endpoint, String> {
         let LinkAdd { name, socket, role, device, .. } = request;
         match (socket, device) {
             (Some(_), Some(_)) => Err("a link has a socket or a device, not both".to_owned()),
@@ -183,132 +171,6 @@ impl Control {
             next.fdb_add(index, group, false).map_err(refused)?;
         }
         Ok(index)
-    }
-
-    /// Finds or opens the port of a link that was just made: its own, or that of
-    /// a namesake which the same transaction deletes, whose guest then stays.
-    fn provide_port(
-        &mut self,
-        change: &mut Transaction,
-        index: Index,
-        link: NewLink,
-    ) -> Result<(), Hindrance> {
-        let resource = resource(&link.endpoint);
-        if let Some(holder) = self.holder_of(&change.next.driver, &resource) {
-            return self.inherit(change, holder, index, link);
-        }
-        self.is_closed(&resource)?;
-        self.open_port(&change.next.driver, index, link)?;
-        change.links.push(index);
-        Ok(())
-    }
-
-    fn inherit(
-        &mut self,
-        change: &mut Transaction,
-        holder: Holder,
-        index: Index,
-        link: NewLink,
-    ) -> Result<(), Hindrance> {
-        let name = link.request.name.as_deref().unwrap_or_default();
-        let before = match holder {
-            Holder::Link(before) if change.next.driver.link(before).is_none() => before,
-            holder => {
-                let whose = self.name_of(&change.next.driver, holder);
-                let resource = resource(&link.endpoint);
-                let message = format!("{resource} belongs to {whose}");
-                return Err(RpcError::eaddrinuse(message).into());
-            }
-        };
-        let fits = self
-            .registry
-            .links
-            .get(&before)
-            .filter(|before| before.endpoint == link.endpoint && *before.port.name == *name);
-        let Some(fits) = fits else {
-            let message = format!(
-                "{} is that of a link which the same request deletes: delete it in an earlier one",
-                resource(&link.endpoint)
-            );
-            return Err(Hindrance::Leaving(RpcError::ebusy(message)));
-        };
-        let mut heir = fits.clone();
-        heir.random_address = link.random_address;
-        self.registry.links.insert(index, heir);
-        change.links.push(index);
-        change.heirs.push((index, before));
-        Ok(())
-    }
-
-    /// Nobody is still letting go of this socket or device.
-    pub(super) fn is_closed(&self, resource: &str) -> Result<(), Hindrance> {
-        // Any number of demo wires can be.
-        if resource == "demo" || !self.publisher.is_closing(resource) {
-            return Ok(());
-        }
-        let message = format!("{resource} is still being closed: try again");
-        Err(Hindrance::Closing(RpcError::ebusy(message)))
-    }
-
-    /// The socket or device that a request opens is still being closed.
-    pub(super) fn must_wait(&self, request: &Request) -> bool {
-        let resource = match request {
-            Request::LinkAdd(link) => self.endpoint(link).ok().as_ref().map(resource),
-            Request::LowerAdd(LowerAdd { device: Some(device), .. })
-            | Request::HostAdd(HostAdd { device, .. }) => {
-                Some(config::device_name(device).to_owned())
-            }
-            _ => None,
-        };
-        resource.is_some_and(|resource| self.is_closed(&resource).is_err())
-    }
-
-    /// Whose socket or device this is: an heir's rather than that of the link it
-    /// takes over from.
-    pub(super) fn holder_of(&self, next: &Driver, resource: &str) -> Option<Holder> {
-        let links = self.registry.links.iter();
-        let links = links.filter(|(_, link)| match &link.endpoint {
-            Endpoint::Vhost { socket, .. } => socket.as_os_str() == resource,
-            Endpoint::Device(device) => config::device_name(device) == resource,
-        });
-        if let Some((&index, _)) = links.max_by_key(|(index, _)| next.link(**index).is_some()) {
-            return Some(Holder::Link(index));
-        }
-        self.registry.lowers.iter().find_map(|lower| {
-            let device = lower.own_device().map(config::device_name);
-            let host = lower.host.as_ref().map(|host| config::device_name(&host.config.device));
-            (device == Some(resource))
-                .then_some(Holder::Lower(lower.index))
-                .or_else(|| (host == Some(resource)).then_some(Holder::Host(lower.index)))
-        })
-    }
-
-    pub(super) fn name_of(&self, next: &Driver, holder: Holder) -> String {
-        let lower = |index| {
-            let lower = next.lower(index).or_else(|| self.registry.driver().lower(index));
-            lower.map_or("", |lower| &*lower.spec.name).to_owned()
-        };
-        match holder {
-            Holder::Link(index) => {
-                let link = next.link(index).or_else(|| self.registry.driver().link(index));
-                format!("link {}", link.map_or("", |link| &*link.name))
-            }
-            Holder::Lower(index) => format!("lower {}", lower(index)),
-            Holder::Host(index) => format!("the host of lower {}", lower(index)),
-        }
-    }
-
-    fn open_port(&mut self, next: &Driver, index: Index, link: NewLink) -> Outcome<()> {
-        let Some(facts) = next.link(index) else { return Ok(()) };
-        let mtu = u16::try_from(facts.mtu).unwrap_or(config::MAX_MTU);
-        let opened = self.opener.link(&facts.name, &link.endpoint, mtu, index);
-        let (port, dirty) = opened.map_err(RpcError::eio)?;
-        let worker = self.registry.least_loaded(self.publisher.worker_count());
-        let mut opened = Link::new(link.endpoint, port, dirty, worker);
-        opened.random_address = link.random_address;
-        opened.watch_device(self.publisher.workers());
-        self.registry.links.insert(index, opened);
-        Ok(())
     }
 
     pub(super) fn link_set(&self, next: &mut Driver, request: &LinkSet) -> Outcome<()> {
@@ -399,7 +261,7 @@ impl Control {
     pub(super) fn delete_link(&self, change: &mut Transaction, index: Index) -> Outcome<()> {
         change.next.driver.dellink(index).map_err(refused)?;
         let port = self.registry.links.get(&index);
-        change.ends.extend(port.map(|link| resource(&link.endpoint)));
+        change.ends.extend(port.map(|link| link.endpoint.resource()));
         Ok(())
     }
 
@@ -454,14 +316,6 @@ fn find_device(driver: &Driver, name: &str) -> Outcome<Index> {
 fn has_address(driver: &Driver, mac: MacAddr) -> bool {
     driver.links().any(|link| link.own_addresses().any(|own| own == mac))
         || driver.lowers().any(|lower| lower.spec.address == mac)
-}
-
-/// What two links cannot both have: the socket's path or the device's name.
-pub(super) fn resource(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Vhost { socket, .. } => socket.display().to_string(),
-        Endpoint::Device(device) => config::device_name(device).to_owned(),
-    }
 }
 
 fn no_link(name: &str) -> RpcError {

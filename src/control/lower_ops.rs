@@ -226,7 +226,7 @@ impl Control {
         for gone in vlans.into_iter().chain([index]) {
             let links = change.next.driver.links_of(gone).map(|link| link.index);
             let links: Vec<_> = links.filter_map(|link| self.registry.links.get(&link)).collect();
-            change.ends.extend(links.iter().map(|link| super::link_ops::resource(&link.endpoint)));
+            change.ends.extend(links.iter().map(|link| link.endpoint.resource()));
             let Some(lower) = self.registry.lower(gone) else { continue };
             let device = lower.own_device().filter(|device| config::device_name(device) != "demo");
             let host = lower.host.as_ref().map(|host| &*host.config.device);

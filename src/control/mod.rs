@@ -11,6 +11,7 @@ mod commit;
 mod compile;
 mod events;
 mod filters;
+mod holders;
 mod interface;
 mod inventory;
 mod link_ops;

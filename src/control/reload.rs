@@ -13,7 +13,7 @@ use mvctl::proto::{
     self, ConfigApply, ConfigShow, Difference, HostAdd, HostSet, LowerSet, Request, RpcError, Saved,
 };
 
-use super::link_ops::{find_link, resource};
+use super::link_ops::find_link;
 use super::registry::{Link, Lower};
 use super::requests::Pending;
 use super::transaction::{Hindrance, Transaction};
@@ -304,7 +304,7 @@ fn opens(step: &Change) -> Option<String> {
     if let Change::Link(edit) = step
         && let Action::Add(link) = &*edit.action
     {
-        return Some(resource(&link.endpoint));
+        return Some(link.endpoint.resource());
     }
     if let Change::Host(edit) = step
         && let Action::Add(host) = &*edit.action

@@ -13,9 +13,9 @@ use macvlan::notifier::Context;
 use mvctl::proto::RpcError;
 
 use super::events::log_event;
-use super::link_ops::Holder;
+use super::holders::Holder;
 use super::registry::{Host, Link, Lower};
-use super::{Control, Outcome, link_ops};
+use super::{Control, Outcome};
 use crate::config::Config;
 
 /// Changes that are not published yet.
@@ -195,7 +195,7 @@ impl Control {
             return;
         }
         link.unwatch(self.publisher.workers());
-        self.publisher.close_later(link_ops::resource(&link.endpoint), &link.port, None);
+        self.publisher.close_later(link.endpoint.resource(), &link.port, None);
     }
 }
 
