@@ -10,7 +10,7 @@
 #   iproute2    the same commands to ip and to mvctl, field by field
 #   live        the control plane under traffic: reload, batches, races, abuse, rights
 #   lowers      modes, filters, events, hosts and VLANs of the running switch
-#   guests      testpmd guests: accounts, restarts, crashes, churn
+#   guests      testpmd guests: accounts, restarts, crashes, churn; a short latency bench
 #   namespace   a host in a network namespace behind a real lower device
 #   scale       a thousand links: start, memory, idling, throughput, the limit
 #   qemu        Linux guests under QEMU
@@ -63,7 +63,8 @@ command_of() {
     case $1 in
         fast) echo scripts/check.sh ;;
         control) echo "black_box build start control commands doctor import" ;;
-        dpdk | kernel | iproute2 | live | lowers | guests | namespace | scale | prometheus | bench) echo "black_box $1" ;;
+        guests) echo "black_box guests latency" ;;
+        dpdk | kernel | iproute2 | live | lowers | namespace | scale | prometheus | bench) echo "black_box $1" ;;
         qemu) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL' && black_box qemu" ;;
         nic) echo "scripts/guest-kernel.sh '$MVSWITCH_GUEST_KERNEL-standard' standard && black_box nic" ;;
         run) echo scripts/run.sh --once ;;

@@ -225,7 +225,12 @@ impl Program {
             Kind::Testpmd => self.worker.say("quit")?,
             Kind::Mvswitch | Kind::Ovs => self.worker.signal(Signal::SIGTERM)?,
         }
-        self.worker.ended()
+        self.worker.ended()?;
+        for other in &mut self.others {
+            other.signal(Signal::SIGTERM)?;
+            other.ended()?;
+        }
+        Ok(())
     }
 }
 
