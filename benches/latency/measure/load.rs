@@ -18,7 +18,7 @@ use mvswitch::dpdk::{
 
 use super::{CONTROL_CORE, Outcome};
 
-/// The guests' addresses: those of the links in config/bench-vhost.toml.
+/// The guests' addresses, which are those of the links.
 pub(super) const ADDRESSES: [&str; 2] = ["02:00:00:00:00:10", "02:00:00:00:00:11"];
 const A: [u8; 6] = [2, 0, 0, 0, 0, 0x10];
 const B: [u8; 6] = [2, 0, 0, 0, 0, 0x11];

@@ -54,10 +54,11 @@ pub(crate) struct Options {
     pub(crate) daemon: PathBuf,
 }
 
-/// A program with the guests of its two ports.
+/// A program with the guests of its two ports. After a failure the program goes
+/// first: guests say goodbye, and one that is stopped would not answer.
 struct Pair {
-    guests: Guests,
     program: Program,
+    guests: Guests,
 }
 
 /// Measures everything. Leaves no process and no file behind.
@@ -89,14 +90,15 @@ pub(crate) fn run(options: &Options) -> Outcome<Report> {
         let mut pairs = Vec::new();
         for &kind in &present {
             let program = Program::start(kind, options, &run, pages)?;
-            let mut pair = Pair { guests: generator.guests(program.sockets())?, program };
+            let guests = generator.guests(program.sockets())?;
+            let mut pair = Pair { program, guests };
             pair.program.go()?;
             generator.wait_for(&pair.guests).map_err(|error| pair.program.explain(error))?;
             pair.program.pause()?;
             pairs.push(pair);
         }
         report.rounds.push(round(&mut generator, &mut pairs, floor, options.window)?);
-        for Pair { guests, program } in pairs {
+        for Pair { program, guests } in pairs {
             program.resume()?;
             drop(guests);
             program.end()?;

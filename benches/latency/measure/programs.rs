@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,6 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const OVS: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
 const OVS_SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+
+/// A switch with two links on vhost sockets, on the forwarding core.
+fn config_text(memory: &str) -> String {
+    let links = [0, 1].map(|number| {
+        let address = ADDRESSES[number];
+        format!(
+            "[[macvlan]]\nname = \"mv{number}\"\nlink = \"wire\"\naddress = \"{address}\"\n\
+             socket = \"mv{number}.sock\"\n"
+        )
+    });
+    format!(
+        "[cores]\ncontrol = {CONTROL_CORE}\nworkers = \"{FORWARD_CORE}\"\nidle = \"spin\"\n\
+         [eal]\nmemory = \"{memory}\"\n\
+         [[lower]]\nname = \"wire\"\ndevice = \"net_null1,no-rx=1\"\n{}",
+        links.concat()
+    )
+}
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -112,13 +130,14 @@ impl Program {
 
     fn mvswitch(directory: &Path, daemon: &Path, pages: Memory) -> Outcome<Self> {
         let sockets = ["mv0.sock", "mv1.sock"].map(|name| directory.join(name));
-        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/bench-vhost.toml");
         let memory = if pages == Memory::Huge { "huge" } else { "4k" };
-        let text = format!("{}\n[eal]\nmemory = \"{memory}\"\n", fs::read_to_string(config)?);
-        let config = directory.join("bench-vhost.toml");
-        fs::write(&config, text)?;
+        let config = directory.join("mvswitch.toml");
+        fs::write(&config, config_text(memory))?;
         let path = |path: &Path| path.display().to_string();
-        let command = [path(daemon), "-c".into(), path(&config), "--runtime-dir".into()];
+        // It refuses cores that it may not use, and the generator is pinned to its own.
+        let cores = format!("{CONTROL_CORE},{FORWARD_CORE}");
+        let command = ["taskset".into(), "-c".into(), cores, path(daemon), "-c".into()];
+        let command = [&command[..], &[path(&config), "--runtime-dir".into()]].concat();
         let command = [&command[..], &[path(directory), "--log-level".into(), "warn".into()]];
         let mut worker = Process::start("mvswitch", &command.concat(), directory)?;
         worker.wait_for(|said| said.lines().any(|line| line.starts_with("ready")))?;
@@ -144,7 +163,8 @@ impl Program {
             let db = format!("--db={database}");
             tool(directory, &[&["ovs-vsctl", &db, "--timeout=30"], words].concat())
         };
-        let mut extra = eal_arguments("ovs", pages, 1024);
+        // Its pools have 262,144 buffers.
+        let mut extra = eal_arguments("ovs", pages, 2048);
         if pages == Memory::Small {
             // Otherwise it adds --in-memory, which --no-huge refuses.
             extra.push("--legacy-mem".into());
@@ -330,7 +350,8 @@ impl Process {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.child.try_wait()? {
-                Some(status) if status.success() => return Ok(()),
+                // Open vSwitch's daemons clean up and then end by the signal, too.
+                Some(status) if status.success() || status.signal() == Some(15) => return Ok(()),
                 Some(status) => {
                     let error = format!("{} ended with {status}", self.name);
                     return Err(self.explain(error.into()));
