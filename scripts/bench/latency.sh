@@ -11,7 +11,8 @@ cd "$(dirname "$0")/../.."
 # shellcheck source=scripts/install.sh
 source scripts/install.sh
 
-need "${BUILD_PACKAGES[@]}" dpdk-dev
+need "${BUILD_PACKAGES[@]}"
+need "${PEER_PACKAGES[@]}" >&2 || true
 need_cargo
 # Run by this script and not by cargo, which would leave it behind when killed.
 bench=$(cargo bench --profile "${PROFILE:-release}" --bench latency --no-run --message-format=json |

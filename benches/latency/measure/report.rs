@@ -96,7 +96,7 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let half = sorted.len() / 2;
         let upper = sorted.get(half)?;
-        let lower = if sorted.len() % 2 == 0 { sorted.get(half - 1)? } else { upper };
+        let lower = if sorted.len().is_multiple_of(2) { sorted.get(half - 1)? } else { upper };
         let median = lower.midpoint(*upper);
         Some(Self { median, min: *sorted.first()?, max: *sorted.last()? })
     }
