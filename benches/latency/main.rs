@@ -19,8 +19,8 @@ struct Arguments {
     /// How often all programs are started anew and measured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Length of one window in milliseconds; a program has two for each load and round.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    /// Length of one window in milliseconds; a program has eight for each load and round.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     window: u64,
     /// Measure these alone, in this order.
     #[arg(long = "program", value_name = "NAME", value_enum)]

@@ -32,7 +32,7 @@ const SERIAL: std::ops::Range<usize> = 22..26;
 pub(super) const RING: u16 = 1024;
 
 /// A turn of the generator that takes longer was interrupted.
-const STALL: Duration = Duration::from_micros(20);
+const STALL: Duration = Duration::from_micros(50);
 /// How long frames that are on their way may take.
 const DRAIN: Duration = Duration::from_millis(20);
 /// How long a program may take until frames come round.
@@ -79,10 +79,10 @@ impl Window {
         self.in_time.saturating_mul(1_000_000) / micros
     }
 
-    /// One of the two threads was kept off its core for more than a thousandth
+    /// One of the two threads was kept off its core for more than a 400th
     /// of the time: the tail would tell of that and of nothing else.
     pub(crate) fn disturbed(&self) -> bool {
-        self.stalled.max(self.waited) > self.time / 1000
+        self.stalled.max(self.waited) > self.time / 400
     }
 }
 

@@ -13,7 +13,7 @@ use mvswitch::dpdk::{Memory, clock};
 use serde_json::{Map, Value, json};
 
 use super::load::{self, FRAME, Offer, Window};
-use super::{Kind, Options, machine};
+use super::{Kind, Options, PASSES, machine};
 
 /// Everything that was measured.
 #[derive(Debug)]
@@ -179,13 +179,13 @@ impl Report {
             (0..NAMES.len()).filter_map(each).collect()
         };
         let beside: Vec<(f64, f64)> = if program == self.floor {
-            let halves = self.windows(cell, program).filter_map(|windows| match windows {
-                [one, other] if !one.disturbed() && !other.disturbed() => {
-                    Some(Figures::of([other])?.beside(&Figures::of([one])?))
-                }
-                _ => None,
-            });
-            halves.collect()
+            let half = |windows: &[Window], first| {
+                let half = windows.iter().skip(first).step_by(2);
+                Figures::of(half.filter(|window| !window.disturbed()))
+            };
+            let rounds = self.windows(cell, program);
+            let rounds = rounds.filter_map(|own| Some(half(own, 1)?.beside(&half(own, 0)?)));
+            rounds.collect()
         } else {
             let rounds = self.windows(cell, program).zip(self.windows(cell, self.floor));
             let rounds = rounds.filter_map(|(own, floor)| {
@@ -233,9 +233,10 @@ impl Report {
         )?;
         writeln!(
             text,
-            "{rounds} rounds, 2 windows of {windows} ms each; median of rounds [least \
+            "{rounds} rounds, {} windows of {windows} ms each; median of rounds [least \
             most]. Windows are left out in which\nthe generator or the program was kept off its core \
-            for more than a thousandth of the time."
+            for more than a 400th of the time.",
+            2 * PASSES
         )?;
         writeln!(text, "\nhighest rate without loss, millions a second")?;
         for (program, kind) in self.programs.iter().enumerate() {
@@ -260,7 +261,7 @@ impl Report {
         }
         writeln!(
             text,
-            "\nThe floor beside itself is its second window beside its first: differences as \
+            "\nThe floor beside itself is every other of its windows beside the rest: differences as \
             small as that mean nothing."
         )?;
         writeln!(text, "{} s were taken by the hypervisor.", self.steal as f64 / 100.0)
