@@ -22,12 +22,24 @@ pub struct Position {
 impl Position {
     /// Where byte `offset` of `text` is.
     pub(super) fn of(text: &str, offset: usize) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        // A byte order mark is invisible in every editor.
-        let column = line.trim_start_matches('\u{feff}').chars().count() + 1;
-        Self { line: before.matches('\n').count() + 1, column }
+        Self::within(text, &line_starts(text), offset)
     }
+
+    /// The same where the text's [`line_starts`] are known.
+    fn within(text: &str, starts: &[usize], offset: usize) -> Self {
+        let offset = offset.min(text.len());
+        let line = starts.partition_point(|&start| start <= offset);
+        let start = line.checked_sub(1).and_then(|line| starts.get(line)).copied();
+        let before = text.get(start.unwrap_or(0)..offset).unwrap_or_default();
+        // A byte order mark is invisible in every editor.
+        let column = before.trim_start_matches('\u{feff}').chars().count() + 1;
+        Self { line, column }
+    }
+}
+
+/// Where the lines of a text begin, in bytes.
+pub(super) fn line_starts(text: &str) -> Vec<usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
 }
 
 /// Why a config is refused: `FILE:LINE:COLUMN: what is wrong; what to type`,
@@ -75,13 +87,15 @@ fn printable(message: &str) -> String {
 pub(super) struct Source<'a> {
     pub(super) file: &'a Path,
     pub(super) text: &'a str,
+    /// Its [`line_starts`]: a place is looked up for each section.
+    pub(super) starts: &'a [usize],
     /// The switch's name if the file says none; made of the file's if there is none.
     pub(super) name: Option<&'a str>,
 }
 
 impl Source<'_> {
     pub(super) fn position(&self, span: &Range<usize>) -> Position {
-        Position::of(self.text, span.start)
+        Position::within(self.text, self.starts, span.start)
     }
 
     pub(super) fn error(&self, span: &Range<usize>, message: &str) -> ConfigError {

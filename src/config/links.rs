@@ -1,5 +1,6 @@
 //! The second phase for `[[macvlan]]`: links, and what they share with others.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use macvlan::driver::{BC_QUEUE_LEN, MAX_ADDRESSES};
@@ -219,9 +220,10 @@ impl Sections<'_> {
 
     fn groups(&self, values: &[Spanned<String>]) -> Result<Vec<MacAddr>> {
         let mut groups = Vec::with_capacity(values.len());
+        let mut known = HashSet::new();
         for value in values {
             let group = self.source.at(&value.span(), rules::parse_group(value.get_ref()))?;
-            if groups.contains(&group) {
+            if !known.insert(group) {
                 let message = format!("group {group} is listed twice; leave one out");
                 return Err(self.source.error(&value.span(), &message));
             }

@@ -25,6 +25,7 @@ mod tests;
 mod validate;
 mod words;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -311,7 +312,7 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
-        validate::config(error::Source { file, text, name: None })
+        Self::read(text, file, None)
     }
 
     /// The same for a switch that runs already: it keeps its `name`, of which
@@ -320,7 +321,12 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn parse_for(name: &str, text: &str, file: &Path) -> Result<Self, ConfigError> {
-        validate::config(error::Source { file, text, name: Some(name) })
+        Self::read(text, file, Some(name))
+    }
+
+    fn read(text: &str, file: &Path, name: Option<&str>) -> Result<Self, ConfigError> {
+        let starts = &error::line_starts(text);
+        validate::config(error::Source { file, text, starts, name })
     }
 
     /// The file it was read from, as it was named.
@@ -356,6 +362,7 @@ impl Config {
     /// A path is too long, or two are the same after all. Nothing is changed.
     pub fn resolve_sockets(&mut self, runtime_dir: &Path) -> Result<(), ConfigError> {
         let mut paths: Vec<Option<PathBuf>> = Vec::with_capacity(self.links.len());
+        let mut owners: HashMap<PathBuf, &str> = HashMap::new();
         for (index, link) in self.links.iter().enumerate() {
             let Endpoint::Vhost { socket, .. } = &link.endpoint else {
                 paths.push(None);
@@ -369,9 +376,8 @@ impl Config {
                 )
             };
             let path = check_socket_path(runtime_dir, socket).map_err(wrong)?;
-            let same = paths.iter().position(|other| other.as_ref() == Some(&path));
-            if let Some(other) = same.and_then(|index| self.links.get(index)) {
-                let (shown, other) = (path.display(), &other.name);
+            if let Some(other) = owners.insert(path.clone(), &link.name) {
+                let shown = path.display();
                 return Err(wrong(format!(
                     "socket {shown} is that of link {other} already; choose another"
                 )));

@@ -379,3 +379,16 @@ fn line_ends_and_byte_order_marks_of_other_systems_are_fine() {
     let error = parse(&windows.replace("demo", "")).unwrap_err();
     assert_eq!(error.position, Some(Position { line: 3, column: 10 }));
 }
+
+#[test]
+fn there_is_an_end_to_sections() {
+    let mut text = "[[lower]]\nname = \"lan0\"\ndevice = \"demo\"\n".to_owned();
+    for link in 0..100_000 {
+        text.push_str(&format!("[[macvlan]]\nname=\"l{link}\"\nlink=\"lan0\"\n"));
+    }
+    let error = Config::parse(&text, Path::new("a.toml")).unwrap_err();
+    let line = 3 + 3 * 8192 + 1;
+    let expected =
+        format!("a.toml:{line}:1: there can be 8192 sections [[macvlan]]; this is one more");
+    assert_eq!(error.to_string(), expected);
+}

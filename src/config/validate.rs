@@ -25,8 +25,14 @@ pub(super) type Span = Range<usize>;
 /// Largest `memory_mb`: one TiB.
 const MEMORY_MB_MAX: u32 = 1 << 20;
 
+/// Sections of one kind: more than any machine can serve, and few enough that
+/// each may be compared with each.
+const MOST: usize = 8192;
+
 pub(super) fn config(source: Source<'_>) -> Result<Config> {
     let raw: Raw = toml::from_str(source.text).map_err(|error| source.toml_error(&error))?;
+    source.not_too_many("lower", &raw.lower)?;
+    source.not_too_many("macvlan", &raw.macvlan)?;
     let switch = source.switch(raw.switch)?;
     let cores = source.cores(&raw.cores)?;
     let eal = source.eal(raw.eal)?;
@@ -57,6 +63,12 @@ impl Source<'_> {
     /// Puts the place of a value to what is wrong with it.
     pub(super) fn at<T>(&self, span: &Span, result: std::result::Result<T, String>) -> Result<T> {
         result.map_err(|message| self.error(span, &message))
+    }
+
+    fn not_too_many<T>(&self, kind: &str, sections: &[Spanned<T>]) -> Result<()> {
+        let Some(first) = sections.get(MOST) else { return Ok(()) };
+        let message = format!("there can be {MOST} sections [[{kind}]]; this is one more");
+        Err(self.error(&first.span(), &message))
     }
 
     /// A value that may be left out, read by its rule.
