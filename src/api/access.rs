@@ -5,7 +5,7 @@
 //! here.
 
 use std::ffi::CString;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use mvctl::proto::Access;
@@ -85,6 +85,11 @@ impl Rights {
         else {
             return Ok(());
         };
+        // A directory that everybody may pass through needs nothing, and may well
+        // not be ours alone.
+        if std::fs::metadata(directory)?.mode() & 0o001 != 0 {
+            return Ok(());
+        }
         if let Some(group) = group {
             chown(directory, None, Some(group))?;
         }

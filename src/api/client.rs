@@ -40,7 +40,8 @@ pub(super) async fn serve(
     seat: &Seat,
 ) -> std::io::Result<()> {
     let (reader, writer) = stream.into_split();
-    let mut client = Client { writer, access, service, held: None, last: None, events: None };
+    let mut client =
+        Client { writer, access, service, held: None, spoilt: false, last: None, events: None };
     let mut reader = BufReader::new(reader);
     loop {
         // Cancelled or not, nothing of a line is lost: it is not read yet.
@@ -67,7 +68,7 @@ pub(super) async fn serve(
                     _ = client.service.call(last).await;
                 }
                 answered?;
-                false
+                client.spoilt
             }
             Line::TooLong => {
                 client.reproach(&format!("a line is longer than {LINE} bytes")).await?
@@ -92,6 +93,9 @@ struct Client<S> {
     service: S,
     /// What has come so far of a request in parts, and how long its lines were.
     held: Option<(Request, usize)>,
+    /// A part was refused. The client goes: what else it has sent of the request
+    /// would be taken for the whole.
+    spoilt: bool,
     /// To be carried out once it has been answered.
     last: Option<Request>,
     events: Option<mpsc::Receiver<Arc<str>>>,
@@ -124,7 +128,10 @@ impl<S: Service> Client<S> {
         let Message { id, request } = Message::read(line);
         let result = match request {
             Ok(request) => self.call(request, line.len()).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                self.spoilt = self.held.is_some();
+                Err(error)
+            }
         };
         let id = id?;
         Some(match result.and_then(Answer::write) {
@@ -151,9 +158,13 @@ impl<S: Service> Client<S> {
             self.last = Some(request);
             return Ok(Answer::of(MethodDone {}));
         }
-        match self.put_together(request, length)? {
-            Ok(request) => self.service.call(request).await,
-            Err(held) => Ok(held),
+        match self.put_together(request, length) {
+            Ok(Ok(request)) => self.service.call(request).await,
+            Ok(Err(held)) => Ok(held),
+            Err(error) => {
+                self.spoilt = true;
+                Err(error)
+            }
         }
     }
 

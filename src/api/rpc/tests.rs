@@ -210,11 +210,18 @@ async fn a_request_can_come_in_parts() {
     let call = json!({"method": "link.del", "params": {"name": "x"}});
     let part = line("batch", json!({"requests": [call, call], "more": true}));
     assert_eq!(ask(&mut stream, &part).await["result"]["held"], 2);
-    // What was begun must be finished, or is forgotten.
-    let answer = ask(&mut stream, SHOW).await;
+    // What was begun must be finished. The rest of it, which may be on its way,
+    // is not carried out.
+    let answer = ask(&mut stream, &format!("{SHOW}{part}{SHOW}")).await;
     assert_eq!(answer["error"]["data"]["errno"], "EINVAL", "{answer}");
-    assert_eq!(ask(&mut stream, SHOW).await["result"], "other");
+    assert_eq!(stream.read_to_string(&mut String::new()).await.unwrap(), 0);
+    let mut stream = connect(&path).await;
+    assert_eq!(ask(&mut stream, &part).await["result"]["held"], 2);
+    let answer = ask(&mut stream, &format!("{{\n{part}")).await;
+    assert_eq!(answer["error"]["code"], -32700, "{answer}");
+    assert_eq!(stream.read_to_string(&mut String::new()).await.unwrap(), 0);
     // And there is an end to it.
+    let mut stream = connect(&path).await;
     let much = line("config.diff", json!({"text": "x".repeat(LINE - 200), "more": true}));
     let mut errno = Value::Null;
     for _ in 0..=HELD / (LINE - 300) {
