@@ -5,9 +5,12 @@
 //! what is there.
 
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 /// Makes `path` free for a new socket.
 ///
@@ -32,14 +35,22 @@ pub fn clear_stale(path: &Path) -> Result<(), String> {
             found.uid()
         ));
     }
-    match UnixStream::connect(path) {
-        Ok(_) => {
+    match knock(path) {
+        // A listener whose backlog is full is one, too.
+        Ok(()) | Err(Errno::EAGAIN) => {
             Err(format!("{shown} is in use by another process: stop that one or use another path"))
         }
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path)
+        Err(Errno::ECONNREFUSED) => std::fs::remove_file(path)
             .map_err(|error| format!("cannot remove the stale socket {shown}: {error}")),
         Err(error) => Err(format!("cannot tell whether {shown} is in use: {error}")),
     }
+}
+
+/// Connects, without waiting for whoever listens.
+fn knock(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let knocking = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(knocking.as_raw_fd(), &UnixAddr::new(path)?)
 }
 
 #[cfg(test)]
@@ -55,6 +66,10 @@ mod tests {
 
         let listener = UnixListener::bind(&path).unwrap();
         assert!(clear_stale(&path).unwrap_err().contains("in use by another process"));
+        // Nobody accepts: sooner or later a connection would have to wait.
+        for _ in 0..200 {
+            assert!(clear_stale(&path).unwrap_err().contains("in use by another process"));
+        }
         drop(listener);
         assert_eq!(clear_stale(&path), Ok(()));
         assert!(!path.exists());
