@@ -176,7 +176,13 @@ impl Link {
                 waker.forget(old);
             }
             if let Some(new) = kick.as_ref().filter(|_| !same) {
-                told(&self.port.name, waker.watch_guest(new, port.number()));
+                let watched = waker.watch_guest(new, port.number());
+                if watched.is_err() {
+                    // Nobody would hear its kicks.
+                    waker.forget(new);
+                    port.is_not_heard();
+                }
+                told(&self.port.name, watched);
             }
             // Last: what came before the descriptor was watched is found by
             // polling, and whether the guest will kick at all may have changed.

@@ -208,6 +208,12 @@ impl VhostPort {
         !self.shared.polled.load(Ordering::Relaxed)
     }
 
+    /// Nobody listens to the guest's kicks: until it gives another descriptor, its
+    /// ring must be looked at.
+    pub fn is_not_heard(&self) {
+        self.shared.polled.store(true, Ordering::Relaxed);
+    }
+
     /// Receives behind the frames already in `burst`; returns how many.
     #[inline]
     pub fn rx(&self, burst: &mut Burst) -> usize {
