@@ -292,7 +292,13 @@ impl Running<'_> {
                     Some(line) => _ = self.told(&failure, *line),
                     None => failure.tell(),
                 }
-                warn(&format!("mvctl: nothing of {} was carried out", self.file));
+                // Only an answer tells, unless the end has not been sent.
+                let sentence = if more || failure.is_refusal() {
+                    format!("mvctl: nothing of {} was carried out", self.file)
+                } else {
+                    format!("mvctl: {} may have been carried out, all of it or nothing", self.file)
+                };
+                warn(&sentence);
                 return Err(Failure::Told(failure.code()));
             }
         }

@@ -11,19 +11,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::proto::{Request, RpcError};
+use crate::proto::{Access, Request, RpcError};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it may take where a thousand sockets or a NIC are opened: to give up
-/// early would leave open whether it was done.
+/// How long it may take if it changes something: a thousand sockets or a NIC may
+/// have to be opened, or another client's may come first, and to give up early
+/// would leave open whether it was done.
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 fn patience(request: &Request) -> Duration {
-    match request {
-        Request::Batch(_) | Request::ConfigApply(_) | Request::LowerAdd(_) => LONG_PATIENCE,
-        _ => PATIENCE,
+    match request.access() {
+        Access::Write => LONG_PATIENCE,
+        Access::Read => PATIENCE,
     }
 }
 

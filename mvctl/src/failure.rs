@@ -48,6 +48,11 @@ impl Failure {
         }
     }
 
+    /// The switch has answered, and said no.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Client(ClientError::Refused(_)))
+    }
+
     /// Says it: on standard error, but help that was asked for on standard output.
     pub fn tell(&self) {
         match self {

@@ -1,8 +1,8 @@
 //! Config files that mvctl reads and writes itself, with its caller's rights.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -68,7 +68,12 @@ pub(crate) fn write(file: &str, text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::Local(format!("cannot write {file}: {error}")))
 }
 
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+/// Gives a file this text, in one step: nobody ever finds half of it. Mode, owner
+/// and group stay as far as the caller may set them.
+///
+/// # Errors
+/// As the system's; the file is as it was.
+pub fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     // What a symbolic link leads to is replaced, not the link.
     let file = match std::fs::canonicalize(file) {
         Ok(file) => file,
@@ -83,10 +88,12 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
         }
         return OpenOptions::new().write(true).open(&file)?.write_all(text.as_bytes());
     }
-    let (beside, mut new) = beside(&file)?;
+    // Until it has the rights of the one whose place it takes, nobody reads it.
+    let (beside, mut new) = beside(&file, if found.is_some() { 0o600 } else { 0o666 })?;
     let mut fill = || {
         new.write_all(text.as_bytes())?;
         if let Some(found) = &found {
+            keep_owner(&new, found)?;
             new.set_permissions(Permissions::from_mode(found.permissions().mode() & 0o7777))?;
         }
         new.sync_all()?;
@@ -95,14 +102,27 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     fill().inspect_err(|_| _ = std::fs::remove_file(&beside))
 }
 
+/// Gives a new file the owner and group of the one whose place it takes. Who may
+/// not do that is not root, and what it can replace it can also read.
+fn keep_owner(new: &File, old: &Metadata) -> std::io::Result<()> {
+    let now = new.metadata()?;
+    if (now.uid(), now.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    match fchown(new, Some(old.uid()), Some(old.gid())) {
+        Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A new file beside `file`.
-fn beside(file: &Path) -> std::io::Result<(PathBuf, File)> {
+fn beside(file: &Path, mode: u32) -> std::io::Result<(PathBuf, File)> {
     let Some(name) = file.file_name() else { return Err(ErrorKind::IsADirectory.into()) };
     let mut new = std::ffi::OsString::from(".");
     new.push(name);
     new.push(format!(".{}", std::process::id()));
     let path = file.with_file_name(new);
-    let opened = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
     Ok((path, opened))
 }
 

@@ -11,7 +11,7 @@ pub mod batch;
 pub mod cli;
 pub mod client;
 pub mod failure;
-mod files;
+pub mod files;
 mod grammar;
 mod monitor;
 mod options;

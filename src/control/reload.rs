@@ -77,7 +77,7 @@ impl Control {
         })?;
         // A link to the file stays one.
         let path = std::fs::canonicalize(&self.file.path).map_err(failed)?;
-        write(&path, &text).map_err(failed)?;
+        mvctl::files::replace(&path, &text).map_err(failed)?;
         self.file.text = text;
         Ok(Saved { file: shown })
     }
@@ -391,19 +391,4 @@ fn running_link(link: &Link, facts: &driver::Link, lower: &driver::Lower) -> Lin
         spoof_check: facts.spoof_check,
         endpoint: link.endpoint.clone(),
     }
-}
-
-/// In one step, so that nobody ever finds half a file.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let written = std::fs::write(&new, text)
-        .and_then(|()| std::fs::set_permissions(&new, std::fs::metadata(path)?.permissions()))
-        .and_then(|()| std::fs::File::open(&new)?.sync_all())
-        .and_then(|()| std::fs::rename(&new, path));
-    written.inspect_err(|_| {
-        // It may not have come to be.
-        _ = std::fs::remove_file(&new);
-    })
 }
