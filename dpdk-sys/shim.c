@@ -56,7 +56,8 @@ static int mv_pool_populate(struct rte_mempool *pool)
 		return -rte_errno;
 	added = rte_mempool_populate_iova(pool, zone->addr, zone->iova, zone->len,
 					  mv_pool_memory_free, (void *)(uintptr_t)zone);
-	if (added <= 0)
+	/* A chunk that was listed frees its zone with the pool. */
+	if (added <= 0 && pool->nb_mem_chunks == 0)
 		rte_memzone_free(zone);
 	if (added != (int)pool->size)
 		return added < 0 ? added : -ENOMEM;

@@ -12,9 +12,9 @@ use macvlan::rules::CompileError;
 use super::registry::{Link, Lower, Poller, Registry};
 use crate::datapath::{BroadcastQueue, Device, Endpoint, Plan, Poll, Port, Segment, Vlan};
 
-/// Frames a worker takes from one guest per turn: the same for all, so that a
-/// busy guest does not crowd out others.
-const LINK_BUDGET: usize = 32;
+/// Frames a worker takes from one link per turn, which is what one call yields:
+/// the same for all, so that a busy one does not crowd out others.
+const LINK_BUDGET: usize = 64;
 
 /// Frames taken per turn from a lower, behind which many senders wait: ten
 /// bursts, for fuller groups per output. More would let others wait longer (these

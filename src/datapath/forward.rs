@@ -25,8 +25,9 @@ pub(super) struct Forwarder {
     batch: Box<Batch>,
     decisions: Decisions,
     outgoing: Outgoing,
-    /// Frames of VLAN lowers, without their tags, and their segments.
-    diverted: Vec<(usize, Mbuf)>,
+    /// Frames of VLAN lowers, without their tags, behind their segments and their
+    /// places in the order of arrival.
+    diverted: Vec<(usize, usize, Mbuf)>,
     /// Copies of group frames that a turn may make at once.
     copies: usize,
     /// When the clock was looked at last, in TSC ticks.
@@ -143,7 +144,7 @@ impl Forwarder {
             let Some(vlan) = vlan else { return Some(frame) };
             // A received frame has one owner, so the tag comes off in place.
             match frame.vlan_pop() {
-                Some(_) => diverted.push((vlan, frame)),
+                Some(_) => diverted.push((vlan, diverted.len(), frame)),
                 None => cell.drop_rx(DropReason::NoBuffer, 1, frame.len()),
             }
             None
@@ -273,29 +274,31 @@ impl Forwarder {
     /// Forwards the frames of VLAN lowers, one VLAN after the other.
     #[cold]
     fn forward_diverted(&mut self, lcore: &Lcore, plan: &Plan, stats: &WorkerStats) {
-        let mut before = usize::MAX;
-        while let Some(&(vlan, _)) = self.diverted.first() {
+        let mut diverted = std::mem::take(&mut self.diverted);
+        diverted.sort_unstable_by_key(|&(vlan, place, _)| (vlan, place));
+        let mut frames = diverted.drain(..).peekable();
+        let mut before = None;
+        while let Some(&(vlan, ..)) = frames.peek() {
             let segment = plan.segment(vlan);
             let wire = segment.and_then(|segment| segment.endpoint(Output::WIRE));
             let cell = wire.and_then(|wire| wire.cell(lcore.index()));
-            let (Some(segment), Some(wire), Some(cell)) = (segment, wire, cell) else {
-                // A plan names no VLAN that it does not have.
-                self.diverted.clear();
-                return;
-            };
-            let frames = self.diverted.extract_if(.., |(other, _)| *other == vlan);
-            for (_, frame) in frames.take(BURST) {
+            // A plan names no VLAN that it does not have.
+            let (Some(segment), Some(wire), Some(cell)) = (segment, wire, cell) else { break };
+            if before.replace(vlan) != Some(vlan) {
+                self.outgoing.budget = self.copies;
+            }
+            for _ in 0..BURST {
+                let Some((.., frame)) = frames.next_if(|(other, ..)| *other == vlan) else { break };
                 cell.rx_packets.add(1);
                 cell.rx_bytes.add(u64::from(frame.len()));
                 self.batch.readmit(frame, wire.max_frame, cell);
-            }
-            if std::mem::replace(&mut before, vlan) != vlan {
-                self.outgoing.budget = self.copies;
             }
             let source = Source { lcore, segment, ingress: Output::WIRE, cell, stats };
             self.forward(source);
             self.outgoing.deliver(source);
         }
+        drop(frames);
+        self.diverted = diverted;
     }
 
     /// Lets other workers receive from what this one polled by `plan`.

@@ -168,9 +168,17 @@ impl Outgoing {
         from: Source<'_>,
     ) {
         if self.stage.room() == 0 {
-            self.send(from);
+            self.make_room(from);
         }
         self.stage.add_copy(output, frame, len, multicast);
+    }
+
+    /// Sends what is staged so far of a batch that goes on.
+    #[cold]
+    fn make_room(&mut self, from: Source<'_>) {
+        let longest = self.stage.longest();
+        self.send(from);
+        self.stage.expect(longest);
     }
 
     /// Ends what was gathered: every frame leaves, or waits in the broadcast queue.

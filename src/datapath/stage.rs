@@ -84,6 +84,11 @@ impl Stage {
         self.longest = self.longest.max(longest);
     }
 
+    /// No frame has more bytes.
+    pub(super) fn longest(&self) -> u32 {
+        self.longest
+    }
+
     /// Adds a frame of so many bytes. Without room it is freed.
     #[inline]
     pub fn add(&mut self, output: Output, frame: Mbuf, len: u32) {
@@ -136,20 +141,32 @@ impl Stage {
         Some(staged)
     }
 
-    /// Calls `take` for each burst with frames, in order, and with the length that
-    /// none exceeds. Frames that it leaves are freed.
+    /// Calls `take` for each burst with frames, in order but that of the wire last,
+    /// and with the length that none exceeds. Frames that it leaves are freed.
     #[inline]
     pub fn each(&mut self, mut take: impl FnMut(&mut Staged, u32)) {
         let longest = std::mem::take(&mut self.longest);
-        let mut empty = 0;
-        for staged in self.bursts.iter_mut().take(self.used) {
-            if staged.burst.is_empty() {
-                empty += 1;
-                continue;
-            }
+        let (mut empty, mut wire) = (0, false);
+        let mut send = |staged: &mut Staged| {
             take(staged, longest);
             staged.burst.clear();
             (staged.bytes, staged.multicast) = (0, 0);
+        };
+        for staged in self.bursts.iter_mut().take(self.used) {
+            if staged.burst.is_empty() {
+                empty += 1;
+            } else if staged.output == Output::WIRE {
+                wire = true;
+            } else {
+                send(staged);
+            }
+        }
+        if wire {
+            // A device may write before the frame, or a VLAN's tag into it, if all
+            // other receivers of a group frame have had their copies.
+            let bursts = self.bursts.iter_mut().take(self.used);
+            let is_wire = |staged: &&mut Staged| staged.output == Output::WIRE;
+            bursts.filter(is_wire).filter(|staged| !staged.burst.is_empty()).for_each(send);
         }
         // The next turn is for the same outputs, most likely.
         if empty > self.used / 2 || self.used > BURSTS / 2 {

@@ -122,6 +122,24 @@ impl Rig {
         self.lowers[lower].links.push(usize::from(number));
     }
 
+    /// Adds `count` more links, all on one port, with addresses of their own.
+    pub(crate) fn add_crowd(&mut self, port: usize, count: u16) {
+        for number in 0..count {
+            let [high, low] = number.to_be_bytes();
+            let request = LinkRequest {
+                name: Some(format!("crowd{number}")),
+                parent: Some(self.lowers[0].index),
+                address: Some(vec![2, 0xcc, 0, 0, high, low]),
+                up: Some(true),
+                allmulti: Some(true),
+                data: Some(LinkData { mode: Some(Mode::Bridge.value()), ..LinkData::default() }),
+                ..LinkRequest::default()
+            };
+            self.driver.newlink(&request, &mut || unreachable!()).unwrap();
+            self.lowers[0].links.push(port);
+        }
+    }
+
     /// Changes the link on port `number`; takes effect with the next publication.
     pub(crate) fn set(&mut self, number: u8, change: LinkRequest) {
         let link = self.driver.by_name(&format!("mv{number}")).unwrap();

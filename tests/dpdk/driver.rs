@@ -183,6 +183,24 @@ pub(crate) fn a_links_mtu_limits_copies_of_siblings_only(bench: &Bench) {
     assert_eq!((totals[2].tx_drops[too_long], totals[2].rx_drops[too_long]), (1, 1));
 }
 
+pub(crate) fn the_last_of_a_crowd_has_its_limit_too(bench: &Bench) {
+    const CROWD: u16 = 1100;
+    let lcore = Lcore::helper().unwrap();
+    let (devices, peers) = wires(bench, &lcore, 3);
+    let mut rig = Rig::empty(devices, 1, IdlePolicy::Auto);
+    rig.add_lower(0, HostPort::None, None, None);
+    rig.add_link(0, 1, Mode::Bridge, LinkData::default());
+    // More than there are bursts: some leave before all have been staged.
+    rig.add_crowd(2, CROWD);
+    rig.limits.insert(2, 1018);
+    rig.publish();
+    peers[1].send(&frame(MacAddr::BROADCAST, mac(1), 0, 1019));
+    wait_for("the frame", || rig.totals(0).tx_packets == 1);
+    let totals = rig.stop();
+    let too_long = DropReason::TooLong.index();
+    assert_eq!((totals[2].tx_packets, totals[2].tx_drops[too_long]), (0, CROWD.into()));
+}
+
 /// `bytes` with a tag behind the addresses.
 pub(crate) fn tagged(bytes: &[u8], tpid: u16, tci: u16) -> Vec<u8> {
     [&bytes[..12], &tpid.to_be_bytes(), &tci.to_be_bytes(), &bytes[12..]].concat()

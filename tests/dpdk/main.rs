@@ -80,6 +80,7 @@ const CASES: &[Case] = &[
         "a_links_mtu_limits_copies_of_siblings_only",
         driver::a_links_mtu_limits_copies_of_siblings_only,
     ),
+    ("the_last_of_a_crowd_has_its_limit_too", driver::the_last_of_a_crowd_has_its_limit_too),
     ("vlans_are_lowers_of_their_own", driver::vlans_are_lowers_of_their_own),
     ("broadcasts_wait_for_their_turn", driver::broadcasts_wait_for_their_turn),
     ("a_storm_does_not_starve_unicast", driver::a_storm_does_not_starve_unicast),
