@@ -146,27 +146,26 @@ impl Stage {
     #[inline]
     pub fn each(&mut self, mut take: impl FnMut(&mut Staged, u32)) {
         let longest = std::mem::take(&mut self.longest);
-        let (mut empty, mut wire) = (0, false);
-        let mut send = |staged: &mut Staged| {
-            take(staged, longest);
-            staged.burst.clear();
-            (staged.bytes, staged.multicast) = (0, 0);
-        };
-        for staged in self.bursts.iter_mut().take(self.used) {
-            if staged.burst.is_empty() {
-                empty += 1;
-            } else if staged.output == Output::WIRE {
-                wire = true;
-            } else {
-                send(staged);
+        let (mut empty, mut has_wire) = (0, false);
+        // A device may write before the frame, or a VLAN's tag into it, if all
+        // other receivers of a group frame have had their copies.
+        for wire in [false, true] {
+            for staged in self.bursts.iter_mut().take(self.used) {
+                if staged.burst.is_empty() {
+                    empty += usize::from(!wire);
+                    continue;
+                }
+                if (staged.output == Output::WIRE) != wire {
+                    has_wire = true;
+                    continue;
+                }
+                take(staged, longest);
+                staged.burst.clear();
+                (staged.bytes, staged.multicast) = (0, 0);
             }
-        }
-        if wire {
-            // A device may write before the frame, or a VLAN's tag into it, if all
-            // other receivers of a group frame have had their copies.
-            let bursts = self.bursts.iter_mut().take(self.used);
-            let is_wire = |staged: &&mut Staged| staged.output == Output::WIRE;
-            bursts.filter(is_wire).filter(|staged| !staged.burst.is_empty()).for_each(send);
+            if !has_wire {
+                break;
+            }
         }
         // The next turn is for the same outputs, most likely.
         if empty > self.used / 2 || self.used > BURSTS / 2 {
